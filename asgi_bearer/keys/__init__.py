@@ -1,0 +1,1 @@
+"""Keys and signatures: the only importer of joserfc and cryptography. Floor 3."""

@@ -1,0 +1,288 @@
+"""The door: raw ASGI middleware that lets in what its verifier vouches for (RFC 6750, RFC 9110 section 11). Floor 5.
+
+The rules: the incoming scope is copied and never changed; the body is never read; exceptions of the app pass untouched,
+since only authentication stands in the `try`; a verifier's bug is a 500 and lets nobody in.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from asgi_bearer.access_token import AccessToken, Anonymous, AnonymousUser, BearerUser, fingerprint
+from asgi_bearer.errors import (
+    BearerError,
+    Door,
+    InsufficientScope,
+    InvalidToken,
+    MissingToken,
+    Reason,
+    VerifierUnavailable,
+    current_door,
+)
+from asgi_bearer.events import Accepted, Event, Rejected, Unavailable
+from asgi_bearer.rules import options
+from asgi_bearer.rules.challenge import Answer, Challenger
+from asgi_bearer.rules.credentials import read_credentials
+from asgi_bearer.rules.paths import PublicPaths
+
+if TYPE_CHECKING:
+    from asgi_bearer.access_token import TokenVerifier
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+logger = logging.getLogger("asgi_bearer")
+
+_ANONYMOUS = Anonymous()
+_NOBODY = AnonymousUser()
+# IANA WebSocket Close Code Number Registry: 3000 Unauthorized, 3003 Forbidden, 1013 Try Again Later, 1008 policy
+_CLOSE_CODES = {401: 3000, 403: 3003, 503: 1013}
+
+
+class Check(Protocol):
+    """A further step after verification: revocation, proof of possession, a rule of one's own.
+
+    A check that proves members of the token's `cnf` names them in `confirms`; a bound token whose binding no check
+    proves is refused.
+    """
+
+    async def check(self, token: AccessToken, scope: Scope) -> None:
+        """Raise a `BearerError` where the request is not to come in. `scope` is the request's, to be read only."""
+        ...
+
+
+class BearerMiddleware:
+    """Protects an ASGI application: requests and websockets come in with a good Bearer token, or not at all.
+
+    - `app`: the application. `verifier`: a `TokenVerifier`, such as `JWTVerifier`.
+    - `required_scopes`: the scopes every caller must have, beside the verifier's own.
+    - `optional`: lets requests without Bearer credentials in as `Anonymous`; a wrong token is a 401 all the same.
+    - `public`: paths, exactly as the application routes them ("/health"), on which credentials are not looked at.
+    - `checks`: objects with `async check(token, scope)`, in the order in which they are asked.
+    - `realm`: names the protected space in challenges; printable ASCII without quotes and backslashes.
+    - `expose_reason`: puts the reason of a refusal into error_description. For development: it helps attackers, too.
+    - `on_event`: called with a value of `asgi_bearer.events`; what it raises is logged and changes nothing.
+    - `clock`: the wall clock, in epoch seconds; used for verifiers that leave the expiry to their caller.
+
+    The handler finds the token in `scope["auth"]`, in `scope["user"].access_token` and by `get_access_token()`. Requests
+    that a browser sends ahead of another origin's (CORS preflights) pass, and see `Anonymous`. At the start of the
+    application the verifier may fetch its keys, at its end it closes its connections.
+
+    It does NOT look for tokens in the query, the body, cookies or other headers. Raises `ValueError` or `TypeError` for
+    options that cannot be meant.
+    """
+
+    def __init__(  # noqa: PLR0913  # the options of the public interface
+        self,
+        app: ASGIApp,
+        verifier: TokenVerifier,
+        *,
+        required_scopes: Iterable[str] = (),
+        optional: bool = False,
+        public: Iterable[str] = (),
+        checks: Iterable[Check] = (),
+        realm: str = "api",
+        expose_reason: bool = False,
+        on_event: Callable[[Event], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.app = options.function("app", app)
+        if not callable(getattr(verifier, "verify_token", None)):
+            message = f"verifier is an object with async verify_token(token), such as JWTVerifier(...), not {type(verifier).__name__}"
+            raise TypeError(message)
+        self._verifier = verifier
+        self._required_scopes = options.scopes("required_scopes", required_scopes)
+        self._optional = options.flag("optional", optional)
+        self._public = PublicPaths(public)
+        self._checks = _checks(checks)
+        self._confirmed = frozenset[str]().union(*(getattr(check, "confirms", ()) for check in self._checks))
+        scopes = (*self._required_scopes, *options.scopes("verifier.required_scopes", getattr(verifier, "required_scopes", ())))
+        self._challenger = Challenger(
+            realm=realm,
+            scopes=tuple(dict.fromkeys(scopes)),
+            expose_reason=options.flag("expose_reason", expose_reason),
+        )
+        self._headers = self._challenger.headers
+        self._on_event = None if on_event is None else options.function("on_event", on_event)
+        self._clock = options.function("clock", clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection, as ASGI says."""
+        kind = scope["type"]
+        if kind not in {"http", "websocket"}:
+            await self._pass(scope, receive, send)
+            return
+        if self._asks_nobody(scope):
+            await self._enter(scope, receive, send, None)
+            return
+        try:
+            token = await self._authenticate(scope)
+        except BearerError as error:
+            refusal = error
+        except Exception as error:
+            # Without its text and its traceback: what it was raised about may be the token.
+            logger.error("the verifier failed with %s: the request is answered with 500", type(error).__name__)  # noqa: TRY400
+            raise
+        else:
+            await self._enter(scope, receive, send, token)
+            return
+        with suppress(OSError):  # the client has gone
+            await _refuse(scope, receive, send, self._challenger.answer(refusal))
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand through what carries no credentials: lifespan, on whose ends the verifier starts and closes, and others."""
+        if scope["type"] != "lifespan":
+            await self.app(scope, receive, send)
+            return
+
+        async def receive_after_prefetch() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._prefetch()
+            return message
+
+        async def send_after_close(message: Message) -> None:
+            if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+                await self._close()
+            await send(message)
+
+        await self.app(scope, receive_after_prefetch, send_after_close)
+
+    async def _prefetch(self) -> None:
+        prefetch = getattr(self._verifier, "prefetch", None)
+        if prefetch is not None:
+            try:
+                await prefetch()
+            except VerifierUnavailable as error:
+                logger.warning("%s; the first request tries again", error.message)
+
+    async def _close(self) -> None:
+        aclose = getattr(self._verifier, "aclose", None)
+        if aclose is not None:
+            await aclose()
+
+    def _asks_nobody(self, scope: Scope) -> bool:
+        return (scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope)) or (
+            bool(self._public) and self._public.contain(scope)
+        )
+
+    async def _authenticate(self, scope: Scope) -> AccessToken | None:
+        """Return the verified token, or None where none came and none need come; raise `BearerError` otherwise."""
+        text = None
+        try:
+            credentials = read_credentials(scope["headers"])
+            if credentials is None:
+                if self._optional:
+                    return None
+                raise MissingToken  # noqa: TRY301  # told to the events like the others
+            text = credentials.token
+            token = self._adopt(await self._verifier.verify_token(text), text)
+            await self._check(token, scope)
+        except BearerError as error:
+            self._tell_refusal(error, text)
+            raise
+        if self._on_event is not None:
+            self._tell(Accepted(token_id=fingerprint(text), principal_key=token.principal_key))
+        return token
+
+    def _adopt(self, found: object, text: str) -> AccessToken:
+        """Take what the verifier returned: ours, None, or the token of an MCP verifier, which leaves expiry to its caller."""
+        if type(found) is AccessToken:
+            return found
+        if found is None:
+            raise InvalidToken(Reason.inactive)
+        return _adopt_foreign(found, text, self._clock())
+
+    async def _check(self, token: AccessToken, scope: Scope) -> None:
+        if "cnf" in token.claims:
+            self._require_confirmation(token.claims["cnf"])
+        for check in self._checks:
+            await check.check(token, scope)
+        if self._required_scopes and not token.has_scopes(*self._required_scopes):
+            raise InsufficientScope(self._required_scopes)
+
+    def _require_confirmation(self, cnf: object) -> None:
+        """RFC 7800 section 3.1: who cannot prove the binding must not take the token for a bearer's."""
+        if not isinstance(cnf, dict) or not cnf or not self._confirmed.issuperset(cnf):
+            raise InvalidToken(Reason.binding)
+
+    async def _enter(self, scope: Scope, receive: Receive, send: Send, token: AccessToken | None) -> None:
+        if token is None:
+            scope = {**scope, "auth": _ANONYMOUS, "user": _NOBODY}
+        else:
+            scope = {**scope, "auth": token, "user": BearerUser(token)}
+        reset = current_door.set(Door(token, self._headers))
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            current_door.reset(reset)
+
+    def _tell_refusal(self, error: BearerError, text: str | None) -> None:
+        token_id = None if text is None else fingerprint(text)
+        if isinstance(error, VerifierUnavailable):
+            logger.warning("token %s cannot be verified: %s", token_id, error.message, extra={"token_id": token_id})
+            event: Event = Unavailable(message=error.message, retry_after=error.retry_after, token_id=token_id)
+        else:
+            fields = {"token_id": token_id, "status": error.status_code, "reason": error.reason}
+            logger.info("refused: %s, token %s", error, token_id, extra=fields)
+            event = Rejected(status=error.status_code, error=error.error, reason=error.reason, token_id=token_id)
+        if self._on_event is not None:
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        try:
+            self._on_event(event)  # type: ignore[misc]  # called where there is one
+        except Exception as error:  # noqa: BLE001  # a listener's failure is not the request's
+            logger.error("on_event failed with %s", type(error).__name__)  # noqa: TRY400  # without its text
+
+
+def _checks(checks: Iterable[Check]) -> tuple[Check, ...]:
+    found = tuple(checks)
+    for check in found:
+        if not callable(getattr(check, "check", None)):
+            message = f"each of checks is an object with async check(token, scope), not {type(check).__name__}"
+            raise TypeError(message)
+    return found
+
+
+def _is_preflight(scope: Scope) -> bool:
+    """Fetch standard, section 3.2.2: OPTIONS with both headers. Browsers send no credentials with it."""
+    names = {bytes(name).lower() for name, _ in scope["headers"]}
+    return b"origin" in names and b"access-control-request-method" in names
+
+
+def _adopt_foreign(found: Any, text: str, now: float) -> AccessToken:
+    expires_at = found.expires_at
+    if expires_at is not None and now >= expires_at:
+        raise InvalidToken(Reason.expired)
+    return AccessToken(
+        token=text,
+        client_id=found.client_id,
+        scopes=found.scopes,
+        expires_at=None if expires_at is None else datetime.fromtimestamp(expires_at, UTC),
+        subject=getattr(found, "subject", None),
+        claims=getattr(found, "claims", None),
+    )
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, answer: Answer) -> None:
+    if scope["type"] == "http":
+        body = b"" if scope["method"] == "HEAD" else answer.body
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": body})
+        return
+    if (await receive())["type"] != "websocket.connect":
+        return
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await send({"type": "websocket.http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "websocket.http.response.body", "body": answer.body})
+    else:
+        await send({"type": "websocket.close", "code": _CLOSE_CODES.get(answer.status, 1008)})

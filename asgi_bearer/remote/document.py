@@ -1,0 +1,274 @@
+"""A remote document: fetched once for all, refreshed ahead of time, kept through an outage (RFC 9111, in part). Floor 2.
+
+The rules: reading takes no lock and no await; a document that is there is served whatever happens to its refresh, until
+`max_stale`; a forced fetch (somebody asks for what the document does not have) has a budget of its own; both budgets
+count attempts; only a usable answer replaces the document.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from asgi_bearer.errors import VerifierUnavailable
+from asgi_bearer.remote.flight import Flights, wait_for
+from asgi_bearer.remote.http import FetchError
+from asgi_bearer.rules import options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from asgi_bearer.remote.flight import Flight
+
+T = TypeVar("T")
+
+_KEY = "document"
+
+
+def boottime() -> float:
+    """Return seconds on a clock that nobody sets and that goes on while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """How long a document is good, and what may be spent on it. All in seconds but `max_waiters`.
+
+    - `fresh` (300): how long, where the answer has no `Cache-Control: max-age`; else that, within `min_fresh` (60) and
+      `max_fresh` (3600). A refresh begins at four fifths of it, give or take a tenth.
+    - `max_stale` (86400): how long after the last success it is still served while it cannot be refreshed.
+    - `cooldown` (10): between two forced fetches.
+    - `max_backoff` (60): the longest pause after failures, which starts at 1 and doubles.
+    - `wait` (2): how long a request waits for a fetch.
+    - `max_waiters` (4096): how many may wait for the first document; `max_forced_waiters` (256): for a forced fetch.
+    """
+
+    fresh: float = 300.0
+    min_fresh: float = 60.0
+    max_fresh: float = 3600.0
+    max_stale: float = 86400.0
+    cooldown: float = 10.0
+    max_backoff: float = 60.0
+    wait: float = 2.0
+    max_waiters: int = 4096
+    max_forced_waiters: int = 256
+
+    def __post_init__(self) -> None:
+        for name in ("min_fresh", "max_stale", "cooldown", "wait"):
+            options.seconds(name, getattr(self, name))
+        for name in ("fresh", "max_fresh"):
+            options.seconds(name, getattr(self, name), least=self.min_fresh)
+        options.seconds("max_backoff", self.max_backoff, least=1.0)
+        for name in ("max_waiters", "max_forced_waiters"):
+            options.count(name, getattr(self, name), least=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched(Generic[T]):
+    """What a fetch brought: a parsed document with the headers it came with, or, with `value` None, that it is unchanged."""
+
+    value: T | None
+    headers: Mapping[str, str]
+
+
+class Fetch(Protocol[T]):
+    """How a document is fetched. `since` holds the headers of the one we have, `forced` asks caches on the way to step aside."""
+
+    async def __call__(self, *, since: Mapping[str, str], forced: bool) -> Fetched[T]:
+        """Return what was fetched; raise `FetchError` where the answer cannot be used."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot(Generic[T]):
+    """A document as it was fetched. `generation` counts the documents that differed from the one before."""
+
+    value: T
+    headers: Mapping[str, str]
+    generation: int
+    fetched_at: float
+    refresh_at: float
+    stale_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How a remote document is, for readiness endpoints. Ages and pauses in seconds.
+
+    `age` is None before the first success; `failures` counts those since the last success; `last_error` is for operators.
+    """
+
+    age: float | None
+    failures: int
+    next_attempt_in: float
+    generation: int
+    last_error: str | None
+
+
+class RemoteDocument(Generic[T]):
+    """A document somewhere else, held in memory.
+
+    `what` names it in messages; `fetch` gets it; `same` tells whether two documents mean the same; `monotonic` and
+    `uniform` are the clock and the source of jitter.
+    """
+
+    def __init__(  # noqa: PLR0913  # each is passed in so that nothing need be patched in
+        self,
+        what: str,
+        fetch: Fetch[T],
+        freshness: Freshness,
+        *,
+        same: Callable[[T, T], bool],
+        monotonic: Callable[[], float] = boottime,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._what = what
+        self._fetch = fetch
+        self._freshness = freshness
+        self._same = same
+        self._monotonic = monotonic
+        self._uniform = uniform
+        self._snapshot: Snapshot[T] | None = None
+        self._due_at = -1.0
+        self._forced_after = -1.0
+        self._failures = 0
+        self._last_error: str | None = None
+        self._flights: Flights[FetchError | bool] = Flights()
+
+    def peek(self) -> Snapshot[T] | None:
+        """Return the document, or None where there is none that may be served. It starts a refresh that is due."""
+        now = self._monotonic()
+        snapshot = self._snapshot
+        if now < self._due_at or snapshot is None:
+            return snapshot if snapshot is not None and now < snapshot.stale_at else None
+        self._launch(forced=False)
+        return snapshot if now < snapshot.stale_at else None
+
+    async def get(self) -> Snapshot[T]:
+        """Return the document, and wait for the first one. Raises `VerifierUnavailable` where none can be served."""
+        snapshot = self.peek()
+        if snapshot is not None:
+            return snapshot
+        flight = self._flights.under_way(_KEY)
+        if flight is None:
+            self._require_due()
+            flight = self._launch(forced=False)
+        await self._wait(flight, self._freshness.max_waiters)
+        return self._require_snapshot()
+
+    async def renew(self) -> Snapshot[T]:
+        """Return the document as it is now, for somebody who misses something in it.
+
+        At most one fetch within `cooldown`. In between the answer is at once: the document, where the last attempt
+        brought one, else `VerifierUnavailable`.
+        """
+        now = self._monotonic()
+        flight = self._flights.under_way(_KEY)
+        if flight is None:
+            if now < self._forced_after:
+                if self._failures:
+                    raise self._unavailable(self._forced_after - now)
+                return self._require_snapshot()
+            flight = self._launch(forced=True)
+        await self._wait(flight, self._freshness.max_forced_waiters)
+        return self._require_snapshot()
+
+    def status(self) -> Status:
+        """Return how the document is."""
+        now = self._monotonic()
+        snapshot = self._snapshot
+        return Status(
+            age=None if snapshot is None else now - snapshot.fetched_at,
+            failures=self._failures,
+            next_attempt_in=max(0.0, self._due_at - now),
+            generation=0 if snapshot is None else snapshot.generation,
+            last_error=self._last_error,
+        )
+
+    def _launch(self, *, forced: bool) -> Flight[FetchError | bool]:
+        if forced:
+            # At the start, not at the end: an attempt that never ends counts as well.
+            self._forced_after = self._monotonic() + self._freshness.cooldown
+        return self._flights.launch(_KEY, lambda: self._attempt(forced=forced))
+
+    async def _wait(self, flight: Flight[FetchError | bool], max_waiters: int) -> None:
+        outcome = await wait_for(flight, seconds=self._freshness.wait, max_waiters=max_waiters)
+        if isinstance(outcome, FetchError):
+            raise self._unavailable(self._due_at - self._monotonic())
+
+    async def _attempt(self, *, forced: bool) -> FetchError | bool:
+        snapshot = self._snapshot
+        try:
+            fetched = await self._fetch(since={} if snapshot is None else snapshot.headers, forced=forced)
+            if fetched.value is None and snapshot is None:
+                message = "the answer says 'not modified', and nothing was there to be modified"
+                raise FetchError(message)  # noqa: TRY301  # a failure like the others
+        except FetchError as error:
+            self._fail(error, error.retry_after)
+            return error
+        except Exception as error:
+            self._fail(error, None)
+            raise
+        self._succeed(fetched)
+        return True
+
+    def _succeed(self, fetched: Fetched[T]) -> None:
+        now = self._monotonic()
+        old = self._snapshot
+        value, headers = fetched.value, fetched.headers
+        generation = 1 if old is None else old.generation
+        if old is not None and (value is None or self._same(old.value, value)):
+            # The very same objects, so that what was derived from them stays good (RFC 9111 section 4.3.4).
+            value, headers = old.value, {**old.headers, **headers}
+        elif old is not None:
+            generation += 1
+        if value is None:
+            return
+        fresh = self._fresh_for(headers)
+        self._snapshot = Snapshot(
+            value=value,
+            headers=headers,
+            generation=generation,
+            fetched_at=now,
+            refresh_at=now + 0.8 * fresh * self._uniform(0.9, 1.1),
+            stale_at=now + max(self._freshness.max_stale, fresh),
+        )
+        self._failures, self._last_error, self._due_at = 0, None, self._snapshot.refresh_at
+
+    def _fail(self, error: Exception, retry_after: float | None) -> None:
+        self._failures += 1
+        self._last_error = str(error) if isinstance(error, FetchError) else type(error).__name__
+        pause = min(self._freshness.max_backoff, 2.0 ** min(self._failures - 1, 16)) * self._uniform(0.5, 1.0)
+        # RFC 9110 section 10.2.3, within reason
+        self._due_at = self._monotonic() + max(pause, min(retry_after or 0.0, 300.0))
+
+    def _fresh_for(self, headers: Mapping[str, str]) -> float:
+        stated = max_age(headers)
+        wanted = self._freshness.fresh if stated is None else stated
+        return min(max(wanted, self._freshness.min_fresh), self._freshness.max_fresh)
+
+    def _require_due(self) -> None:
+        now = self._monotonic()
+        if self._failures and now < self._due_at:
+            raise self._unavailable(self._due_at - now)
+
+    def _require_snapshot(self) -> Snapshot[T]:
+        snapshot = self._snapshot
+        if snapshot is None or self._monotonic() >= snapshot.stale_at:
+            raise self._unavailable(1.0)
+        return snapshot
+
+    def _unavailable(self, retry_after: float) -> VerifierUnavailable:
+        message = f"{self._what} cannot be had: {self._last_error or 'no attempt has ended'}"
+        return VerifierUnavailable(message, max(1.0, retry_after))
+
+
+def max_age(headers: Mapping[str, str]) -> float | None:
+    """Return the max-age of Cache-Control in seconds (RFC 9111 section 5.2.2.1), None where there is none to read."""
+    for directive in headers.get("cache-control", "").split(","):
+        name, _, value = directive.strip().partition("=")
+        if name.lower() == "max-age" and value.strip('"').isdecimal() and len(value) <= 12:  # noqa: PLR2004
+            return float(value.strip('"'))
+    return None

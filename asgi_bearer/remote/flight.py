@@ -1,0 +1,115 @@
+"""One attempt for many waiters, owned by nobody's request. Floor 2.
+
+The rules: an attempt runs in a task of its own with an empty context, so that the end of the request that asked first
+neither cancels nor colours it; who waits has a deadline of its own; when an attempt ends, however it ends, it is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextvars import Context
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import anyio
+from anyio.lowlevel import RunVar
+
+from asgi_bearer.errors import VerifierUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Hashable
+
+T = TypeVar("T")
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+class Flight(Generic[T]):
+    """One attempt under way."""
+
+    def __init__(self) -> None:
+        self.waiters = 0
+        self.landed = anyio.Event()
+        self.result: T | None = None
+        self.failure: BaseException | None = None
+
+
+class Flights(Generic[T]):
+    """The attempts under way, one at most for each key and event loop."""
+
+    def __init__(self) -> None:
+        self._flights: RunVar[dict[Hashable, Flight[T]] | None] = RunVar("asgi_bearer.flights", None)
+
+    def under_way(self, key: Hashable) -> Flight[T] | None:
+        """Return the attempt under way for `key`, if there is one."""
+        return self._current().get(key)
+
+    def launch(self, key: Hashable, attempt: Callable[[], Awaitable[T]]) -> Flight[T]:
+        """Return the attempt under way for `key`, or start one. It does not wait."""
+        flights = self._current()
+        flight = flights.get(key)
+        if flight is None:
+            flight = flights[key] = Flight()
+            _spawn(lambda: _fly(flights, key, flight, attempt))
+        return flight
+
+    def _current(self) -> dict[Hashable, Flight[T]]:
+        flights = self._flights.get()
+        if flights is None:
+            flights = {}
+            self._flights.set(flights)
+        return flights
+
+
+async def wait_for(flight: Flight[T], *, seconds: float, max_waiters: int) -> T:
+    """Return what the attempt brings.
+
+    Raises `VerifierUnavailable` when it has not ended after `seconds`, when it failed, and at once when `max_waiters`
+    wait for it already.
+    """
+    if flight.waiters >= max_waiters:
+        message = f"{max_waiters} requests wait for one answer already"
+        raise VerifierUnavailable(message)
+    flight.waiters += 1
+    try:
+        with anyio.move_on_after(seconds):
+            await flight.landed.wait()
+    finally:
+        flight.waiters -= 1
+    if flight.result is None:
+        what = "took too long" if flight.failure is None else f"ended in {type(flight.failure).__name__}"
+        message = f"an attempt to reach the authorization server {what}"
+        raise VerifierUnavailable(message)
+    return flight.result
+
+
+async def _fly(
+    flights: dict[Hashable, Flight[T]], key: Hashable, flight: Flight[T], attempt: Callable[[], Awaitable[T]]
+) -> None:
+    try:
+        flight.result = await attempt()
+    except Exception as error:  # noqa: BLE001  # nobody above could handle it: the waiters are told
+        flight.failure = error
+    except BaseException as error:
+        flight.failure = error
+        raise
+    finally:
+        del flights[key]
+        flight.landed.set()
+
+
+def _spawn(run: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run in a task that belongs to the event loop, with nothing of the caller's context."""
+    if _on_trio():
+        import trio  # noqa: PLC0415  # there only where it is what runs us
+
+        trio.lowlevel.spawn_system_task(run, context=Context())
+        return
+    task = Context().run(asyncio.ensure_future, run())
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+def _on_trio() -> bool:
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())

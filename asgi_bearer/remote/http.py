@@ -1,0 +1,178 @@
+"""Bounded HTTP requests: a total deadline, a cap on the body, no redirects, cookies, credentials or proxies. Floor 2.
+
+The rule of this module: requests go through an httpx2 transport and not through a client, so that what we do not want of
+a client (following redirects, keeping cookies, reading the environment) is not there to be switched on by mistake.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import anyio
+import anyio.to_thread
+import httpx2
+from anyio.lowlevel import RunVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+Transport: TypeAlias = httpx2.AsyncBaseTransport
+
+
+class FetchError(Exception):
+    """A request had no usable answer. The message is for operators and holds nothing of the body."""
+
+    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request to be sent. Its headers and body may hold our own credentials, so they are not in the repr."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+class Response(NamedTuple):
+    """An answer, read to its end. Names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a request may cost: `timeout` in seconds for all of it, body included; `connect` in seconds; `max_bytes`."""
+
+    timeout: float
+    max_bytes: int
+    connect: float = 2.0
+
+
+async def fetch(request: Request, limits: Limits, transport: Transport | None = None) -> Response:
+    """Send one request over a connection of its own (or the given transport) and read the whole answer.
+
+    Raises `FetchError`. It follows no redirect: a 3xx is an answer like any other.
+    """
+    if transport is not None:
+        return await _exchange(transport, request, limits)
+    async with _open(await _ssl_context(request.url)) as own:
+        return await _exchange(own, request, limits)
+
+
+class _OpenPool(NamedTuple):
+    """A pool, and what it was opened for."""
+
+    pid: int
+    context: ssl.SSLContext
+    transport: httpx2.AsyncBaseTransport
+
+
+class Pool:
+    """Kept-alive connections to one server: a pool for each event loop, and a new one after a fork."""
+
+    def __init__(self, transport: Transport | None = None) -> None:
+        self._given = transport
+        self._pool: RunVar[_OpenPool | None] = RunVar("asgi_bearer.pool", None)
+
+    async def fetch(self, request: Request, limits: Limits) -> Response:
+        """Send one request over the pool and read the whole answer. Raises `FetchError`."""
+        transport = self._given or await self._open(request.url)
+        return await _exchange(transport, request, limits)
+
+    async def _open(self, url: str) -> httpx2.AsyncBaseTransport:
+        context = await _ssl_context(url)
+        # No await from here on, so that two requests cannot both open one.
+        pool = self._pool.get()
+        if pool is None or pool.pid != os.getpid() or pool.context is not context:
+            pool = _OpenPool(os.getpid(), context, _open(context))
+            self._pool.set(pool)
+        return pool.transport
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop; the next request opens new ones."""
+        pool = self._pool.get()
+        if pool is not None:
+            self._pool.set(None)
+            await pool.transport.aclose()
+
+
+async def _exchange(transport: httpx2.AsyncBaseTransport, request: Request, limits: Limits) -> Response:
+    try:
+        with anyio.fail_after(limits.timeout):
+            async with _answer(transport, request, limits) as answer:
+                return await _read(answer, limits.max_bytes)
+    except TimeoutError:
+        message = f"no answer within {limits.timeout:g} s"
+    except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
+        message = f"the request failed ({type(error).__name__})"
+    # Raised outside of the handler: the original error holds the request, and the request our credentials.
+    raise FetchError(message)
+
+
+@asynccontextmanager
+async def _answer(
+    transport: httpx2.AsyncBaseTransport, request: Request, limits: Limits
+) -> AsyncIterator[httpx2.Response]:
+    timeout = httpx2.Timeout(limits.timeout, connect=min(limits.connect, limits.timeout)).as_dict()
+    # RFC 9110 section 12.5.3: identity, since a compressed body can be a thousand times what the cap allows.
+    headers = {"accept-encoding": "identity", "user-agent": "asgi-bearer", **request.headers}
+    sent = httpx2.Request(
+        request.method, request.url, headers=headers, content=request.body, extensions={"timeout": timeout}
+    )
+    answer = await transport.handle_async_request(sent)
+    try:
+        yield answer
+    finally:
+        # Shielded, so that a deadline passed while reading does not cost the pool a connection; bounded all the same.
+        with anyio.move_on_after(1, shield=True):
+            await answer.aclose()
+
+
+async def _read(answer: httpx2.Response, max_bytes: int) -> Response:
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
+        message = "the answer is compressed, which was not asked for"
+        raise FetchError(message)
+    body = bytearray()
+    async for chunk in answer.aiter_raw():
+        body += chunk
+        if len(body) > max_bytes:
+            message = f"the answer is longer than {max_bytes} bytes"
+            raise FetchError(message)
+    return Response(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, bytes(body))
+
+
+def _open(context: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
+    # A retry is for a connection that could not be opened or had gone stale: nothing was sent by then.
+    return httpx2.AsyncHTTPTransport(
+        verify=context, trust_env=False, retries=1, limits=httpx2.Limits(max_connections=64)
+    )
+
+
+async def _ssl_context(url: str) -> ssl.SSLContext:
+    if url.startswith("https:"):
+        # Reading the system's certificates takes tens of milliseconds: once, and not on the event loop.
+        return await anyio.to_thread.run_sync(_verifying_context)
+    return _empty_context()
+
+
+@lru_cache(maxsize=1)
+def _verifying_context() -> ssl.SSLContext:
+    return httpx2.create_ssl_context()
+
+
+@lru_cache(maxsize=1)
+def _empty_context() -> ssl.SSLContext:
+    """Return a context that trusts nobody: for plain http, which has no use for it."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

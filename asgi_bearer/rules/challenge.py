@@ -1,0 +1,95 @@
+"""From an error to its answer: status, WWW-Authenticate, body (RFC 6750 section 3, RFC 9470 section 3). Floor 1.
+
+The rules: every 401 carries a challenge with a realm; each attribute stands at most once, always quoted, and never with a
+backslash, since clients do not unescape; without credentials there is no error; the sentences are constants, so nothing
+of the request gets into the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from asgi_bearer.errors import BearerError, InsufficientAuthentication, InsufficientScope, VerifierUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# RFC 6750 section 3 allows these in error_description; we hold every attribute to them.
+_QUOTABLE = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]+")
+
+
+class Answer(NamedTuple):
+    """A response to be sent: the headers as ASGI wants them."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Challenger:
+    """Writes the answers of one door.
+
+    `realm` names the protected space; `scopes` are those every request needs; `expose_reason` puts the reason's name
+    into error_description, for development.
+    """
+
+    def __init__(self, *, realm: str, scopes: tuple[str, ...], expose_reason: bool) -> None:
+        self._realm = require_quotable("realm", realm)
+        self._scopes = scopes
+        self._expose_reason = expose_reason
+
+    def answer(self, error: BearerError) -> Answer:
+        """Return the response to `error`."""
+        body = json.dumps({"error": error.error or "unauthorized", "error_description": self._description(error)}).encode()
+        headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in self.headers(error).items()]
+        headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode("ascii"))]
+        return Answer(error.status_code, headers, body)
+
+    def headers(self, error: BearerError) -> Mapping[str, str]:
+        """Return the headers that belong to `error`, whoever writes the body."""
+        if isinstance(error, VerifierUnavailable):
+            return {"retry-after": str(max(1, math.ceil(error.retry_after))), "cache-control": "no-store"}
+        return {"www-authenticate": self._challenge(error), "cache-control": "no-store"}
+
+    def _challenge(self, error: BearerError) -> str:
+        attributes = {"realm": self._realm}
+        scopes = self._scopes
+        if isinstance(error, InsufficientScope):
+            # Everything this request needs, at once: a client asks for just what it reads here.
+            scopes = tuple(dict.fromkeys((*scopes, *error.required)))
+        if scopes:
+            attributes["scope"] = " ".join(scopes)
+        if error.error is not None:
+            attributes["error"] = error.error
+            attributes["error_description"] = self._description(error)
+        if isinstance(error, InsufficientAuthentication):
+            attributes |= _step_up(error)
+        return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in attributes.items())
+
+    def _description(self, error: BearerError) -> str:
+        if self._expose_reason and error.reason is not None:
+            return f"{error.description} Reason: {error.reason}."
+        return error.description
+
+
+def _step_up(error: InsufficientAuthentication) -> dict[str, str]:
+    attributes = {}
+    if error.acr_values:
+        attributes["acr_values"] = " ".join(error.acr_values)
+    if error.max_age is not None:
+        attributes["max_age"] = str(error.max_age)
+    return attributes
+
+
+def require_quotable(name: str, value: str) -> str:
+    """Return `value`, or raise `ValueError` where it cannot stand between quotes in a header without an escape."""
+    if not isinstance(value, str):
+        message = f"{name} is a str, not {type(value).__name__}"
+        raise TypeError(message)
+    if not _QUOTABLE.fullmatch(value):
+        message = f"{name} is printable ASCII without quotes and backslashes, not {value!r}"
+        raise ValueError(message)
+    return value

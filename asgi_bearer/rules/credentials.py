@@ -1,0 +1,70 @@
+"""From the request's headers to its Bearer credentials (RFC 9110 section 11, RFC 6750 section 2.1). Floor 1.
+
+The rules: one Authorization line or none; the scheme in any case; one or more spaces; one b64token, looked at as bytes.
+Query, body, cookies, trailers and other headers are never a place for a token (OAuth 2.1 section 5.2).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from asgi_bearer.errors import InvalidRequest, InvalidToken, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_TOKEN_BYTES = 16 * 1024
+
+# RFC 6750 section 2.1: b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="
+_B64TOKEN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+# RFC 9110 section 5.6.2: what else a scheme's name may be made of
+_TCHAR = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")
+_SCHEME = b"bearer"
+
+
+class Credentials(NamedTuple):
+    """What the Authorization header said."""
+
+    scheme: str
+    token: str
+
+
+def read_credentials(headers: Iterable[Iterable[bytes]]) -> Credentials | None:
+    """Return the Bearer credentials, or None where there are none or those of another scheme.
+
+    Raises `InvalidRequest` where they cannot be read or stand there twice, `InvalidToken` where the token is longer than
+    16 KiB. It does not look into the token.
+    """
+    value = None
+    for name, field in headers:
+        # ASGI says that names come in lower case, and does not see to it.
+        if name == b"authorization" or (len(name) == 13 and name.lower() == b"authorization"):  # noqa: PLR2004
+            if value is not None:
+                # RFC 9110 section 5.3: a singleton field. To take the first or the last is to choose whom to believe.
+                raise InvalidRequest
+            value = field
+    return None if value is None else _read_value(value)
+
+
+def _read_value(value: bytes) -> Credentials | None:
+    value = value.strip(b" \t")
+    if value[:6].lower() != _SCHEME:
+        return None
+    token = value[6:]
+    if token[:1] != b" ":
+        # "Bearer" alone, or with something that neither parts it from a token nor makes it another scheme's name
+        if token and token[0] in _TCHAR:
+            return None
+        raise InvalidRequest
+    token = token.lstrip(b" ")
+    if len(token) > MAX_TOKEN_BYTES:
+        raise InvalidToken(Reason.too_large)
+    if token.translate(None, _B64TOKEN):
+        _require_b64token(token)
+    return Credentials("Bearer", token.decode("ascii"))
+
+
+def _require_b64token(token: bytes) -> None:
+    body = token.rstrip(b"=")
+    if not body or body.translate(None, _B64TOKEN):
+        raise InvalidRequest

@@ -1,0 +1,173 @@
+"""Checking of constructor options, in one voice: what is wrong, and what to write instead. Floor 1.
+
+The rule of this module: a wrong type is a `TypeError`, a wrong value a `ValueError`, and the sentence names the option.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from asgi_bearer.errors import require_scope_token
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class InsecureConfigurationWarning(UserWarning):
+    """A verifier was configured to check less than it should: without an audience, without an issuer, without TLS."""
+
+
+def warn_insecure(message: str) -> None:
+    """Warn whoever called the public constructor that called this."""
+    warnings.warn(message, InsecureConfigurationWarning, stacklevel=3)
+
+
+def text(name: str, value: object) -> str:
+    """Return `value`, a non-empty str."""
+    if not isinstance(value, str):
+        message = f"{name} is a str, not {type(value).__name__}"
+        raise TypeError(message)
+    if not value:
+        message = f"{name} is empty: write a value, or leave the option out"
+        raise ValueError(message)
+    return value
+
+
+def texts(name: str, value: object) -> tuple[str, ...]:
+    """Return one str, or a sequence of them, as a non-empty tuple."""
+    if isinstance(value, str):
+        return (text(name, value),)
+    items = _sequence(name, value)
+    if not items:
+        message = f"{name} is an empty sequence: name at least one, or leave the option out"
+        raise ValueError(message)
+    return tuple(text(f"each item of {name}", item) for item in items)
+
+
+def optional_texts(name: str, value: object) -> tuple[str, ...]:
+    """Return what `texts` does, or an empty tuple for None."""
+    return () if value is None else texts(name, value)
+
+
+def scopes(name: str, value: object) -> tuple[str, ...]:
+    """Return a sequence of scopes (RFC 6750 section 3) as a tuple; None is no scope."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        message = f"{name} is a sequence of scopes, not a str: write {value.split() or ['read']!r}"
+        raise TypeError(message)
+    found = tuple(_sequence(name, value))
+    for scope in found:
+        if not isinstance(scope, str):
+            message = f"each scope of {name} is a str, not {type(scope).__name__}"
+            raise TypeError(message)
+        try:
+            require_scope_token(scope)
+        except ValueError as error:
+            message = f"{name}: {error}"
+            raise ValueError(message) from None
+    return tuple(dict.fromkeys(found))
+
+
+def _sequence(name: str, value: object) -> list[Any]:
+    if isinstance(value, bytes | bytearray | dict) or not isinstance(value, Iterable):
+        message = f"{name} is a str or a sequence of str, not {type(value).__name__}"
+        raise TypeError(message)
+    return list(value)
+
+
+def seconds(name: str, value: object, *, least: float = 0.0, most: float = math.inf) -> float:
+    """Return a finite number of seconds between `least` and `most`."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        message = f"{name} is a number of seconds, not {type(value).__name__}"
+        raise TypeError(message)
+    if not math.isfinite(value) or not least <= value <= most:
+        bounds = f"{least:g} or more" if most == math.inf else f"from {least:g} to {most:g}"
+        message = f"{name} is a number of seconds, {bounds}, not {value!r}"
+        raise ValueError(message)
+    return float(value)
+
+
+def count(name: str, value: object, *, least: int = 0) -> int:
+    """Return a whole number that is `least` or more."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        message = f"{name} is a whole number, not {type(value).__name__}"
+        raise TypeError(message)
+    if value < least:
+        message = f"{name} is {least} or more, not {value}"
+        raise ValueError(message)
+    return value
+
+
+def flag(name: str, value: object) -> bool:
+    """Return a bool; nothing else stands for one."""
+    if not isinstance(value, bool):
+        message = f"{name} is True or False, not {type(value).__name__}"
+        raise TypeError(message)
+    return value
+
+
+def choice(name: str, value: object, among: Sequence[str]) -> str:
+    """Return `value`, one of `among`."""
+    if not isinstance(value, str) or value not in among:
+        message = f"{name} is one of {', '.join(map(repr, among))}, not {value!r}"
+        raise ValueError(message)
+    return value
+
+
+def function(name: str, value: object) -> Any:
+    """Return `value`, something that can be called."""
+    if not callable(value):
+        message = f"{name} is a function, not {type(value).__name__}"
+        raise TypeError(message)
+    return value
+
+
+def url(name: str, value: object, *, allow_insecure_http: bool = False) -> str:
+    """Return an absolute https URL without user, password or fragment.
+
+    Plain http is taken for loopback hosts, and for others where `allow_insecure_http` says that this is meant.
+    """
+    address = text(name, value)
+    parts = _split(name, address)
+    if parts.scheme == "http" and not (allow_insecure_http or is_loopback(parts.hostname or "")):
+        message = f"{name} must be https: http is for localhost, or for allow_insecure_http=True within a trusted network"
+        raise ValueError(message)
+    return address
+
+
+def issuer(name: str, value: object, *, allow_insecure_http: bool = False) -> str:
+    """Return an issuer identifier to discover metadata from: an https URL without query or fragment (RFC 8414 section 2)."""
+    address = url(name, value, allow_insecure_http=allow_insecure_http)
+    if "?" in address:
+        message = f"{name} is an issuer identifier and has no query: write it as the provider's metadata does"
+        raise ValueError(message)
+    return address
+
+
+def _split(name: str, address: str) -> Any:
+    message = f"{name} must be an absolute https URL such as 'https://idp.example.com/path', without user, password or fragment"
+    try:
+        parts = urlsplit(address)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError(message) from None
+    plain = address.isascii() and address.isprintable() and not set(address) & set(' "<>\\^`{|}#')
+    if parts.scheme not in {"https", "http"} or not parts.hostname or "@" in parts.netloc or not (plain and port_is_right):
+        raise ValueError(message)
+    return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` is this machine: localhost, 127.0.0.0/8 or ::1."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,250 @@
+"""Signed tokens (RFC 7519, RFC 9068): verified with the issuer's keys, remembered while they are good. Floor 4.
+
+The order is fixed: structure, typ and alg, key, signature, payload, claims, scopes; the first that fails is the reason.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+from asgi_bearer.access_token import AccessToken, Verdict
+from asgi_bearer.errors import InsufficientScope, InvalidToken, Reason
+from asgi_bearer.keys.compact import MAX_PAYLOAD_BYTES, Compact, CompactReader, parse_json
+from asgi_bearer.keys.jose import ASYMMETRIC_ALGORITHMS, SECRET_ALGORITHMS, Key, import_pem, secret_key
+from asgi_bearer.keys.key_set import KeySet, RemoteKeySet, StaticKeySet
+from asgi_bearer.remote.discovery import Discovery
+from asgi_bearer.rules import options
+from asgi_bearer.rules.claims import (
+    PROFILES,
+    RFC9068_CLAIMS,
+    ClaimRules,
+    Lifetime,
+    check_claims,
+    check_kind,
+    check_typ,
+    read_verdict,
+)
+from asgi_bearer.verifiers.token_cache import TokenCache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_SOURCES = ("public_key", "jwks_uri", "jwks", "secret", "keys")
+
+
+class _Entry(NamedTuple):
+    """What is remembered of a good token: until when, and on which key it rests."""
+
+    verdict: Verdict
+    start: float
+    end: float
+    thumbprint: str
+    generation: int | None
+
+
+class JWTVerifier:
+    """Verifies JWT access tokens.
+
+    Exactly one source of keys:
+
+    - `public_key`: PEM (public key or certificate) as str or bytes, or a sequence of them. The token's `kid` is ignored.
+    - `jwks`: a JWK Set as a dict.
+    - `jwks_uri`: the https URL of one; fetched once, refreshed ahead of time, kept through an outage.
+    - `secret`: an HMAC secret, as long as the hash at least (32 bytes for HS256). A public key is refused.
+    - `keys`: any `KeySet`; `RemoteKeySet` is where the options of the fetching live. It has its own `algorithm=`.
+    - none of these, and one `issuer`: the keys are found through its metadata (RFC 8414, OpenID Connect Discovery).
+
+    What is checked:
+
+    - `issuer`: `iss` must be this, or one of these, character by character. `audience`: `aud` must name this, or one of
+      these. Leaving one out is possible, and warns (`InsecureConfigurationWarning`).
+    - `algorithm`: str or a sequence; narrows the algorithms. An RSA key that names none is used with the first that fits,
+      RS256 by default; `secret` takes one of HS256 (default), HS384, HS512.
+    - `required_scopes`: the token must have all of them (`InsufficientScope`).
+    - `leeway`: seconds (30, at most 300) by which clocks may differ, for exp, nbf and iat.
+    - `profile`: "lax" takes what most providers issue and refuses ID, refresh and logout tokens; "rfc9068" demands
+      `typ: at+jwt` and every claim of RFC 9068 section 2.2, and an issuer and an audience to compare them with.
+    - `required_claims`: claims that must be there; ("exp",) by default.
+    - `scope_claims`: where scopes are read from, all that are there; dots lead into objects ("realm_access.roles").
+    - `cache_size`: how many good tokens are remembered (4096; 0 for none), for `cache_ttl` seconds (300) at most, and never
+      past their exp, their key, or what the key set may still be trusted for.
+    - `allow_insecure_http`: takes http URLs other than loopback. `clock`: the wall clock, in epoch seconds.
+
+    It does NOT check whether a token was revoked, nor `cnf`: the door refuses bound tokens unless a check proves them.
+    No request is made before the first token. Raises `ValueError` or `TypeError` for options that cannot be meant.
+    """
+
+    def __init__(  # noqa: PLR0913  # the options of the public interface
+        self,
+        *,
+        public_key: str | bytes | Sequence[str | bytes] | None = None,
+        jwks_uri: str | None = None,
+        jwks: Mapping[str, Any] | None = None,
+        secret: str | bytes | None = None,
+        keys: KeySet | None = None,
+        issuer: str | Sequence[str] | None = None,
+        audience: str | Sequence[str] | None = None,
+        algorithm: str | Sequence[str] | None = None,
+        required_scopes: Sequence[str] | None = None,
+        leeway: float = 30.0,
+        profile: Literal["lax", "rfc9068"] = "lax",
+        required_claims: Sequence[str] = ("exp",),
+        scope_claims: Sequence[str] = ("scope", "scp"),
+        cache_size: int = 4096,
+        cache_ttl: float = 300.0,
+        allow_insecure_http: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        sources = dict(zip(_SOURCES, (public_key, jwks_uri, jwks, secret, keys), strict=True))
+        issuers = options.optional_texts("issuer", issuer)
+        audiences = options.optional_texts("audience", audience)
+        self.required_scopes = options.scopes("required_scopes", required_scopes)
+        self._profile = cast("Literal['lax', 'rfc9068']", options.choice("profile", profile, PROFILES))
+        self._algorithms = _algorithms(algorithm, secret=secret is not None)
+        allow = options.flag("allow_insecure_http", allow_insecure_http)
+        self._keys = _key_set(sources, issuers, () if algorithm is None else self._algorithms, allow_insecure_http=allow)
+        self._accepted = frozenset(self._algorithms)
+        self._rules = ClaimRules(
+            issuers=frozenset(issuers),
+            audiences=frozenset(audiences),
+            leeway=options.seconds("leeway", leeway, most=300.0),
+            required_claims=_required(required_claims, self._profile, issuers, audiences),
+            scope_claims=options.texts("scope_claims", scope_claims),
+        )
+        self._cache: TokenCache[_Entry] = TokenCache(options.count("cache_size", cache_size))
+        self._cache_ttl = options.seconds("cache_ttl", cache_ttl)
+        self._clock = options.function("clock", clock)
+        self._reader = CompactReader()
+        if not audiences:
+            options.warn_insecure("JWTVerifier has no audience: it takes tokens that were issued for other APIs; write audience=")
+        if not issuers:
+            options.warn_insecure("JWTVerifier has no issuer: it takes whatever its keys have signed; write issuer=")
+
+    async def verify_token(self, token: str) -> AccessToken:
+        """Return the verified token. Raises `InvalidToken`, `InsufficientScope` or `VerifierUnavailable`."""
+        key = self._cache.key(token)
+        entry = self._cache.get(key)
+        now = self._clock()
+        if entry is None or not self._still_holds(key, entry, now, token):
+            entry = await self._verify(token, now)
+            self._cache.put(key, entry, token)
+        verdict = entry.verdict
+        for scope in self.required_scopes:
+            if scope not in verdict.scopes:
+                raise InsufficientScope(self.required_scopes)
+        return AccessToken.from_verdict(token, verdict)
+
+    async def prefetch(self) -> None:
+        """Fetch the keys ahead of the first token, where they are fetched. Raises `VerifierUnavailable`."""
+        prefetch = getattr(self._keys, "prefetch", None)
+        if prefetch is not None:
+            await prefetch()
+
+    def _still_holds(self, key: bytes, entry: _Entry, now: float, token: str) -> bool:
+        if not entry.start <= now < entry.end:
+            return False
+        generation = self._keys.current()
+        if generation == entry.generation and generation is not None:
+            return True
+        if generation is None or not self._keys.holds(entry.thumbprint):
+            # A key that is gone takes its tokens along, at once.
+            return False
+        self._cache.put(key, entry._replace(generation=generation), token)
+        return True
+
+    async def _verify(self, token: str, now: float) -> _Entry:
+        compact = self._reader.read(token)
+        check_typ(compact.header.typ, self._profile)
+        if compact.header.alg not in self._accepted:
+            raise InvalidToken(Reason.unsupported_algorithm)
+        # Before the keys are found: a set that changes meanwhile then makes the entry be looked at again.
+        generation = self._keys.current()
+        key = await self._signer(compact)
+        self._reader.remember(compact)
+        claims = parse_json(compact.payload, MAX_PAYLOAD_BYTES)
+        check_kind(claims)
+        lifetime = check_claims(claims, self._rules, now)
+        verdict = read_verdict(claims, self._rules.scope_claims)
+        return _Entry(verdict, *self._remembered(lifetime, now), key.thumbprint, generation)
+
+    async def _signer(self, compact: Compact) -> Key:
+        keys = await self._keys.find(compact.header.kid, compact.header.alg)
+        for key in keys:
+            if key.verify(compact.signing_input, compact.signature):
+                return key
+        raise InvalidToken(Reason.signature if keys else Reason.unknown_key)
+
+    def _remembered(self, lifetime: Lifetime, now: float) -> tuple[float, float]:
+        """From now on, so that a clock set back does not make a verdict live longer than `cache_ttl`."""
+        return now, min(lifetime.end, now + self._cache_ttl)
+
+
+def _algorithms(algorithm: str | Sequence[str] | None, *, secret: bool) -> tuple[str, ...]:
+    """Return the algorithms to take. HMAC and signatures never mix (RFC 8725 section 3.1), and "none" is none."""
+    if algorithm is None:
+        return SECRET_ALGORITHMS[:1] if secret else ASYMMETRIC_ALGORITHMS
+    named = options.texts("algorithm", algorithm)
+    possible = SECRET_ALGORITHMS if secret else ASYMMETRIC_ALGORITHMS
+    for name in named:
+        if name not in possible:
+            with_what = "a secret" if secret else "public keys"
+            message = f"algorithm {name!r} does not go with {with_what}: write one of {', '.join(possible)}"
+            raise ValueError(message)
+    if secret and len(named) > 1:
+        message = "a secret is for one algorithm: write algorithm='HS256', 'HS384' or 'HS512'"
+        raise ValueError(message)
+    return named
+
+
+def _key_set(
+    sources: dict[str, Any], issuers: tuple[str, ...], algorithms: tuple[str, ...], *, allow_insecure_http: bool
+) -> KeySet:
+    given = [name for name, value in sources.items() if value is not None]
+    if len(given) > 1:
+        message = f"JWTVerifier takes one source of keys, not {' and '.join(given)}: write one of them"
+        raise ValueError(message)
+    if not given:
+        return _discovered(issuers, algorithms, allow_insecure_http=allow_insecure_http)
+    value = sources[given[0]]
+    if given[0] == "public_key":
+        return _pem_keys(value, algorithms)
+    if given[0] == "jwks_uri":
+        return RemoteKeySet(value, algorithm=algorithms or None, allow_insecure_http=allow_insecure_http)
+    if given[0] == "jwks":
+        return StaticKeySet(value, algorithm=algorithms or None)
+    if given[0] == "secret":
+        return StaticKeySet([secret_key(value, algorithms[0] if algorithms else SECRET_ALGORITHMS[0])])
+    if not all(callable(getattr(value, method, None)) for method in ("find", "current", "holds")):
+        message = f"keys is a KeySet (RemoteKeySet, StaticKeySet, or an object with find, current and holds), not {type(value).__name__}"
+        raise TypeError(message)
+    return cast("KeySet", value)
+
+
+def _discovered(issuers: tuple[str, ...], algorithms: tuple[str, ...], *, allow_insecure_http: bool) -> KeySet:
+    if len(issuers) != 1:
+        message = "JWTVerifier needs keys: write issuer='https://...' to find them, or public_key, jwks, jwks_uri, secret or keys"
+        raise ValueError(message)
+    discovery = Discovery(issuers[0], allow_insecure_http=allow_insecure_http)
+    return RemoteKeySet(discovery, algorithm=algorithms or None, allow_insecure_http=allow_insecure_http)
+
+
+def _pem_keys(pems: object, algorithms: tuple[str, ...]) -> KeySet:
+    if isinstance(pems, str | bytes):
+        pems = [pems]
+    if not isinstance(pems, list | tuple) or not pems:
+        message = f"public_key is PEM as str or bytes, or a sequence of them, not {type(pems).__name__}"
+        raise TypeError(message)
+    return StaticKeySet([import_pem(pem, algorithms) for pem in pems])
+
+
+def _required(
+    required_claims: Sequence[str], profile: Literal["lax", "rfc9068"], issuers: tuple[str, ...], audiences: tuple[str, ...]
+) -> tuple[str, ...]:
+    if profile == "rfc9068" and not (issuers and audiences):
+        message = "profile='rfc9068' compares iss and aud (RFC 9068 section 4): write issuer= and audience="
+        raise ValueError(message)
+    named = options.texts("required_claims", required_claims) if required_claims else ()
+    by_profile = RFC9068_CLAIMS if profile == "rfc9068" else ()
+    by_options = (*(("iss",) if issuers else ()), *(("aud",) if audiences else ()))
+    return tuple(dict.fromkeys((*by_profile, *named, *by_options)))

@@ -1,0 +1,131 @@
+"""Tokens that are written down beforehand: for development and tests. Floor 4.
+
+The rule of this module: only digests are kept, and every one of them is compared in constant time, so that how long an
+answer takes tells nothing about the tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import math
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from asgi_bearer.access_token import AccessToken, ReadOnlyDict, Verdict, freeze
+from asgi_bearer.errors import InsufficientScope, InvalidToken, Reason
+from asgi_bearer.rules import options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+logger = logging.getLogger("asgi_bearer")
+
+# The last second that a datetime can hold
+_LAST_SECOND = 253402300799
+
+
+class StaticTokenVerifier:
+    """Takes the tokens of a dict: for development and tests, which it says in the log once.
+
+    `tokens` is {token: {"client_id": ..., "scopes": [...], "sub": ..., "expires_at": ...}}; `client_id` must be there,
+    `expires_at` is epoch seconds or an aware datetime, and whatever else is there becomes a claim. `required_scopes`: the
+    token must have all of them. `clock`: the wall clock, in epoch seconds.
+
+    It does NOT know issuers or audiences, and there is no leeway. Raises `ValueError` or `TypeError` at construction.
+    """
+
+    def __init__(
+        self,
+        tokens: Mapping[str, Mapping[str, Any]],
+        *,
+        required_scopes: Sequence[str] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not isinstance(tokens, Mapping):
+            message = f"tokens is a dict of tokens, {{'my-token': {{'client_id': 'app'}}}}, not {type(tokens).__name__}"
+            raise TypeError(message)
+        if not tokens:
+            message = "tokens is empty: nobody could come in"
+            raise ValueError(message)
+        self._entries = [
+            (_digest(options.text("each token of tokens", token)), _read_entry(entry)) for token, entry in tokens.items()
+        ]
+        self.required_scopes = options.scopes("required_scopes", required_scopes)
+        self._clock = options.function("clock", clock)
+        logger.warning("StaticTokenVerifier is for development and tests: its tokens do not expire by themselves")
+
+    async def verify_token(self, token: str) -> AccessToken:
+        """Return the token's entry. Raises `InvalidToken` or `InsufficientScope`."""
+        verdict = self._find(_digest(token))
+        if verdict is None:
+            raise InvalidToken(Reason.inactive)
+        if verdict.expires_at is not None and self._clock() >= verdict.expires_at.timestamp():
+            raise InvalidToken(Reason.expired)
+        if not set(self.required_scopes) <= set(verdict.scopes):
+            raise InsufficientScope(self.required_scopes)
+        return AccessToken.from_verdict(token, verdict)
+
+    def _find(self, digest: bytes) -> Verdict | None:
+        found = None
+        for known, verdict in self._entries:
+            # No early exit: the place of a token in the dict would show in the time.
+            if hmac.compare_digest(known, digest):
+                found = verdict
+        return found
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def _read_entry(entry: object) -> Verdict:
+    if not isinstance(entry, Mapping):
+        message = f"each token's entry is a dict such as {{'client_id': 'app', 'scopes': ['read']}}, not {type(entry).__name__}"
+        raise TypeError(message)
+    members = dict(entry)
+    if "client_id" not in members:
+        message = "each token's entry has a client_id: write {'client_id': 'app', ...}"
+        raise ValueError(message)
+    client_id = options.text("client_id", members.pop("client_id"))
+    scopes = options.scopes("scopes", members.pop("scopes", None))
+    subject = members.pop("sub", None)
+    if subject is not None:
+        options.text("sub", subject)
+    expires_at = _read_expiry(members.pop("expires_at", None))
+    return Verdict(
+        client_id=client_id,
+        scopes=scopes,
+        expires_at=expires_at,
+        subject=subject,
+        issuer=None,
+        audience=(),
+        claims=_claims(client_id, scopes, subject, members),
+    )
+
+
+def _claims(client_id: str, scopes: tuple[str, ...], subject: str | None, others: dict[str, Any]) -> ReadOnlyDict:
+    claims = {"client_id": client_id, "scope": " ".join(scopes), **others}
+    if subject is not None:
+        claims["sub"] = subject
+    return ReadOnlyDict({name: freeze(value) for name, value in claims.items()})
+
+
+def _read_expiry(value: object) -> datetime | None:
+    if value is None:
+        return None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            message = "expires_at must be aware: write datetime(..., tzinfo=UTC), or epoch seconds"
+            raise ValueError(message)
+        return value.astimezone(UTC)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        message = f"expires_at is epoch seconds or an aware datetime, not {type(value).__name__}"
+        raise TypeError(message)
+    if not math.isfinite(value) or not 0 <= value <= _LAST_SECOND:
+        message = f"expires_at is epoch seconds between 1970 and 9999, not {value!r}"
+        raise ValueError(message)
+    return datetime.fromtimestamp(value, UTC)

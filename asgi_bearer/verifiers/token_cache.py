@@ -1,0 +1,55 @@
+"""Verdicts by token, bounded in number and holding no token. Floor 4.
+
+The rules: the key is a hash with a random prefix of this cache's own, so that nothing in it can be matched with a token
+from outside, and no two verifiers ever share a verdict; whoever takes an entry out checks whether it still holds; a race
+between threads counts as a miss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from cachetools import LRUCache
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+V = TypeVar("V")
+
+MAX_TOKEN_LENGTH = 8 * 1024
+
+
+class TokenCache(Generic[V]):
+    """The last `size` verdicts that were asked for; 0 keeps none. `random_bytes` is the source of the prefix."""
+
+    def __init__(self, size: int, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+        self._entries: LRUCache[bytes, V] = LRUCache(size)
+        self._size = size
+        self._prefix = hashlib.sha256(random_bytes(32))
+
+    def key(self, token: str) -> bytes:
+        """Return the name of `token` in this cache."""
+        digest = self._prefix.copy()
+        digest.update(token.encode("utf-8", "surrogatepass"))
+        return digest.digest()
+
+    def get(self, key: bytes) -> V | None:
+        """Return the entry, or None."""
+        try:
+            return self._entries[key]
+        except KeyError:
+            return None
+
+    def put(self, key: bytes, entry: V, token: str) -> None:
+        """Keep `entry`, unless the token is so long that it was made to fill the cache's time, not its room."""
+        if self._size and len(token) <= MAX_TOKEN_LENGTH:
+            with suppress(KeyError, RuntimeError):
+                self._entries[key] = entry
+
+    def drop(self, key: bytes) -> None:
+        """Forget the entry, if it is there."""
+        with suppress(KeyError):
+            del self._entries[key]

@@ -1,0 +1,108 @@
+// A certified authorization server (oidc-provider) on loopback, for the interoperability tests only.
+//
+// Keys are made at start, tokens live in memory. Standard output carries one JSON line when the server listens, naming the
+// issuer and the clients; everything else goes to standard error. The server ends when its standard input does, so it
+// cannot outlive the tests that started it.
+//
+// OIDC_PROVIDER_MODULES  folder that holds node_modules
+// OIDC_PROVIDER_PORT     port to listen on; 0, the default, takes a free one
+
+import { generateKeyPairSync } from 'node:crypto';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+console.info = console.error;
+
+// oidc-provider wants URL.parse, which came with Node 22; it has to be there before the import.
+URL.parse ??= (url, base) => { try { return new URL(url, base); } catch { return null; } };
+
+const modules = createRequire(join(process.env.OIDC_PROVIDER_MODULES, 'node_modules', 'none.js'));
+const { default: Provider, errors } = await import(pathToFileURL(modules.resolve('oidc-provider')));
+
+// The characters that RFC 6749 section 2.3.1 asks to be form-encoded in an Authorization header: a server that decodes
+// refuses the secret of a client that did not encode.
+const AWKWARD_SECRET = 'p:a+ss% wo=r&d/?%41~';
+
+const CLIENTS = {
+  app: { secret: 'the-secret-of-the-app', method: 'client_secret_basic', grants: ['client_credentials'] },
+  rs: { secret: AWKWARD_SECRET, method: 'client_secret_basic', grants: [] },
+  'rs-post': { secret: AWKWARD_SECRET, method: 'client_secret_post', grants: [] },
+  stranger: { secret: 'the-secret-of-the-stranger', method: 'client_secret_basic', grants: [] },
+};
+const MAY_INTROSPECT = new Set(['rs', 'rs-post']);
+
+// The resource says what its access tokens look like: a JWS algorithm, or undefined for opaque ones.
+const RESOURCES = {
+  'https://jwt.example/api': 'RS256',
+  'https://ps256.jwt.example/api': 'PS256',
+  'https://es256.jwt.example/api': 'ES256',
+  'https://es384.jwt.example/api': 'ES384',
+  'https://eddsa.jwt.example/api': 'EdDSA',
+  'https://ed25519.jwt.example/api': 'Ed25519',
+  'https://opaque.example/api': undefined,
+};
+const TOKEN_LIFETIME_SECONDS = 600;
+
+function makeKeys() {
+  const pairs = [
+    // One RSA key, published without `alg`: it signs RS256 and PS256 alike.
+    generateKeyPairSync('rsa', { modulusLength: 2048 }),
+    generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+    generateKeyPairSync('ec', { namedCurve: 'P-384' }),
+    generateKeyPairSync('ed25519'),
+  ];
+  return pairs.map(({ privateKey }) => privateKey.export({ format: 'jwk' }));
+}
+
+function describeResource(_ctx, resource) {
+  if (!Object.hasOwn(RESOURCES, resource)) throw new errors.InvalidTarget();
+  const alg = RESOURCES[resource];
+  const format = alg ? { accessTokenFormat: 'jwt', jwt: { sign: { alg } } } : { accessTokenFormat: 'opaque' };
+  return { scope: 'read write', audience: resource, accessTokenTTL: TOKEN_LIFETIME_SECONDS, ...format };
+}
+
+function describeClient([id, { secret, method, grants }]) {
+  return {
+    client_id: id,
+    client_secret: secret,
+    token_endpoint_auth_method: method,
+    grant_types: grants,
+    response_types: [],
+    redirect_uris: [],
+  };
+}
+
+function makeProvider(issuer) {
+  return new Provider(issuer, {
+    clients: Object.entries(CLIENTS).map(describeClient),
+    jwks: { keys: makeKeys() },
+    scopes: ['read', 'write'],
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: (_ctx, client) => MAY_INTROSPECT.has(client.clientId) },
+      revocation: { enabled: true, allowedPolicy: (_ctx, client, token) => client.clientId === token.clientId },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => undefined,
+        getResourceServerInfo: describeResource,
+        useGrantedResource: () => true,
+      },
+    },
+  });
+}
+
+const server = createServer();
+server.listen(Number(process.env.OIDC_PROVIDER_PORT ?? 0), '127.0.0.1', () => {
+  const issuer = `http://127.0.0.1:${server.address().port}`;
+  const provider = makeProvider(issuer);
+  provider.on('server_error', (_ctx, error) => console.error(error));
+  server.on('request', provider.callback());
+  const secrets = Object.fromEntries(Object.entries(CLIENTS).map(([id, { secret }]) => [id, secret]));
+  process.stdout.write(`${JSON.stringify({ issuer, secrets })}\n`);
+});
+
+process.stdin.resume();
+process.stdin.on('end', () => process.exit(0));

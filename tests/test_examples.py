@@ -1,0 +1,45 @@
+"""Every Python example of the README and of the docstrings runs as it is written."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from sybil import Document
+from sybil.document import PythonDocStringDocument
+from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+from sybil.parsers.rest import DocTestParser
+from sybil.parsers.rest import PythonCodeBlockParser as RestCodeBlockParser
+
+import asgi_bearer
+
+README = Path(__file__).parents[1] / "README.md"
+PACKAGE = Path(asgi_bearer.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(module: Path) -> str:
+    return module.relative_to(PACKAGE).as_posix()
+
+
+def evaluate(document: Document) -> None:
+    """Run the examples from top to bottom: a later one may build on an earlier one."""
+    for example in document.examples():
+        example.evaluate()
+
+
+def count(document: Iterable[object]) -> int:
+    return sum(1 for _ in document)
+
+
+def test_the_examples_of_the_readme_run_as_they_are_written() -> None:
+    document = Document.parse(str(README), PythonCodeBlockParser(), SkipParser())
+
+    assert count(document.examples()) > 0
+    evaluate(document)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_the_examples_in_the_docstrings_run_as_they_are_written(module: Path) -> None:
+    document = PythonDocStringDocument.parse(str(module), DocTestParser(), RestCodeBlockParser())
+
+    evaluate(document)
