@@ -15,6 +15,7 @@ from asgi_bearer.keys.key_set import KeySet, RemoteKeySet, StaticKeySet
 from asgi_bearer.middleware import BearerMiddleware, Check
 from asgi_bearer.rules.options import InsecureConfigurationWarning
 from asgi_bearer.testing.key_pair import RSAKeyPair
+from asgi_bearer.verifiers.composite import ChainVerifier, MultiIssuerVerifier
 from asgi_bearer.verifiers.introspection import IntrospectionTokenVerifier
 from asgi_bearer.verifiers.jwt import JWTVerifier
 from asgi_bearer.verifiers.static import StaticTokenVerifier
@@ -26,6 +27,7 @@ __all__ = [
     "Anonymous",
     "BearerError",
     "BearerMiddleware",
+    "ChainVerifier",
     "Check",
     "InsecureConfigurationWarning",
     "InsufficientAuthentication",
@@ -36,6 +38,7 @@ __all__ = [
     "JWTVerifier",
     "KeySet",
     "MissingToken",
+    "MultiIssuerVerifier",
     "RSAKeyPair",
     "Reason",
     "RemoteKeySet",

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol, Self
 
 from asgi_bearer.errors import InsufficientScope, MissingToken, current_door
 
@@ -26,9 +27,9 @@ class TokenVerifier(Protocol):
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return the verified token.
 
-        Raises `InvalidToken` (or returns None) when the token is not to be accepted, `InsufficientScope` when it lacks a
-        scope of the strategy's own, `VerifierUnavailable` when the answer cannot be known now. Any other exception is a
-        bug and becomes a 500. It does not check what belongs to the request: the door does that.
+        Raises `InvalidToken` (or returns None) when the token is not to be accepted, `InsufficientScope` when it lacks
+        a scope of the strategy's own, `VerifierUnavailable` when the answer cannot be known now. Any other exception is
+        a bug and becomes a 500. It does not check what belongs to the request: the door does that.
         """
         ...
 
@@ -43,20 +44,20 @@ class ReadOnlyDict(dict[str, Any]):
 
     __slots__ = ()
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> ReadOnlyDict:  # noqa: D102
+    def __new__(cls, members: Mapping[str, Any] = MappingProxyType({})) -> Self:  # noqa: D102
         self = super().__new__(cls)
-        dict.__init__(self, *args, **kwargs)
+        dict.update(self, members)
         return self
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, members: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Do nothing: `dict.__init__` called a second time would change what is there."""
 
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
         message = "claims are read-only: dict(token.claims) is a copy that can be changed"
         raise TypeError(message)
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         """Copy and pickle as a plain dict."""
@@ -72,10 +73,17 @@ class ReadOnlyDict(dict[str, Any]):
 def freeze(value: Any) -> Any:
     """Return JSON data as read-only dicts and tuples, at every depth."""
     if isinstance(value, dict):
-        return ReadOnlyDict({name: freeze(member) for name, member in value.items()})
+        frozen = ReadOnlyDict(value)
+        for name, member in value.items():
+            if isinstance(member, _CONTAINERS):
+                dict.__setitem__(frozen, name, freeze(member))
+        return frozen
     if isinstance(value, list | tuple):
         return tuple([freeze(item) for item in value])
     return value
+
+
+_CONTAINERS = (dict, list, tuple)
 
 
 class Verdict(NamedTuple):
@@ -88,6 +96,10 @@ class Verdict(NamedTuple):
     issuer: str | None
     audience: tuple[str, ...]
     claims: ReadOnlyDict
+
+    def __repr__(self) -> str:
+        """Show no claim."""
+        return f"Verdict(expires_at={self.expires_at}, scopes={len(self.scopes)})"
 
 
 _NO_CLAIMS = ReadOnlyDict()
@@ -108,7 +120,7 @@ class AccessToken:
     _token: str
     _verdict: Verdict
 
-    def __init__(  # noqa: PLR0913  # one keyword per fact
+    def __init__(
         self,
         *,
         token: str,
@@ -120,17 +132,15 @@ class AccessToken:
         audience: Iterable[str] = (),
         claims: Mapping[str, Any] | None = None,
     ) -> None:
+        _require_text("token", token)
+        _require_text("client_id", client_id)
         if isinstance(scopes, str) or isinstance(audience, str):
             message = "scopes and audience are sequences of str: write ('read', 'write')"
             raise TypeError(message)
-        if expires_at is not None:
-            if expires_at.tzinfo is None:
-                message = "expires_at must be aware: write datetime(..., tzinfo=UTC)"
-                raise ValueError(message)
-            expires_at = expires_at.astimezone(UTC)
+        end = None if expires_at is None else _utc(expires_at)
         frozen = freeze(dict(claims)) if claims else _NO_CLAIMS
         _set_token(self, token)
-        _set_verdict(self, Verdict(client_id, tuple(scopes), expires_at, subject, issuer, tuple(audience), frozen))
+        _set_verdict(self, Verdict(client_id, tuple(scopes), end, subject, issuer, tuple(audience), frozen))
 
     @classmethod
     def from_verdict(cls, token: str, verdict: Verdict) -> AccessToken:
@@ -182,7 +192,7 @@ class AccessToken:
 
     @property
     def principal_key(self) -> tuple[str | None, str | None, str]:
-        """Who the caller is, for session binding and rate limits: (issuer, subject, client_id), the same in every token."""
+        """Who the caller is, for session binding and rate limits: (issuer, subject, client_id)."""
         return (self.issuer, self.subject, self.client_id)
 
     def has_scopes(self, *scopes: str) -> bool:
@@ -233,10 +243,26 @@ class AccessToken:
         raise TypeError(message)
 
 
+def _require_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        message = f"{name} is a str, not {type(value).__name__}"
+        raise TypeError(message)
+
+
+def _utc(moment: object) -> datetime:
+    if not isinstance(moment, datetime):
+        message = f"expires_at is a datetime, not {type(moment).__name__}: write datetime.fromtimestamp(seconds, UTC)"
+        raise TypeError(message)
+    if moment.tzinfo is None:
+        message = "expires_at must be aware: write datetime(..., tzinfo=UTC)"
+        raise ValueError(message)
+    return moment.astimezone(UTC)
+
+
 # The slots' own setters: `__setattr__` refuses, and on the hot path these are twice as fast as `object.__setattr__`.
 _new = object.__new__
-_set_token = AccessToken._token.__set__  # type: ignore[attr-defined]  # noqa: SLF001
-_set_verdict = AccessToken._verdict.__set__  # type: ignore[attr-defined]  # noqa: SLF001
+_set_token = AccessToken.__dict__["_token"].__set__
+_set_verdict = AccessToken.__dict__["_verdict"].__set__
 
 
 class Anonymous:

@@ -8,15 +8,17 @@
     ├── InsufficientAuthentication   401     insufficient_user_authentication (RFC 9470)
     └── VerifierUnavailable          503     temporarily_unavailable (in the body only; there is no challenge)
 
-The rule of this module: the client learns `description`, one fixed sentence per class; `str(error)` is for operators and
-never holds a token, a secret or the value of a claim.
+The rule of this module: the client learns `description`, one fixed sentence per class; `str(error)` is for operators
+and never holds a token, a secret or the value of a claim.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from contextvars import ContextVar
 from enum import StrEnum
+from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 from starlette.exceptions import HTTPException
@@ -41,7 +43,7 @@ class Reason(StrEnum):
     not_yet_valid = "not_yet_valid"
     issuer = "issuer"
     audience = "audience"
-    token_type = "token_type"
+    token_type = "token_type"  # noqa: S105  # a word, no secret
     missing_claim = "missing_claim"
     claim_type = "claim_type"
     inactive = "inactive"
@@ -84,7 +86,7 @@ class BearerError(HTTPException):
         if door is not None:
             return door.headers(self)
         # RFC 9110 section 15.5.2: a 401 carries a challenge, and outside of a door only the scheme is known.
-        challenge = {"www-authenticate": 'Bearer realm="api"'} if self.status_code == 401 else {}
+        challenge = {"www-authenticate": 'Bearer realm="api"'} if self.status_code == HTTPStatus.UNAUTHORIZED else {}
         return {**challenge, "cache-control": "no-store"}
 
     def __str__(self) -> str:
@@ -125,8 +127,8 @@ class InvalidToken(BearerError):
 class InsufficientScope(BearerError):
     """The token is good and lacks a scope. Answer: 403 insufficient_scope, naming every scope the request needs.
 
-    `required` is a sequence of scopes, or one string in which spaces part them. A scope that RFC 6750 section 3 does not
-    allow in a challenge is a `ValueError`.
+    `required` is a sequence of scopes, or one string in which spaces part them. A scope that RFC 6750 section 3 does
+    not allow in a challenge is a `ValueError`.
     """
 
     status_code = 403
@@ -134,26 +136,23 @@ class InsufficientScope(BearerError):
     description = "The access token lacks a permission that this request needs."
 
     def __init__(self, required: str | Iterable[str] = ()) -> None:
-        self.required = tuple(required.split(" ") if isinstance(required, str) else required)
-        for scope in self.required:
-            require_scope_token(scope)
+        self.required = _tokens(required, "a scope")
         super().__init__(self.required)
 
 
 class InsufficientAuthentication(BearerError):
     """The caller must log in again, stronger or more recently (RFC 9470). Answer: 401 insufficient_user_authentication.
 
-    `acr_values` names the acceptable authentication contexts in order of preference; `max_age` is the greatest age of
-    the login, in seconds.
+    `acr_values` names the acceptable authentication contexts in order of preference: a sequence, or one string in which
+    spaces part them. `max_age` is the greatest age of the login, in whole seconds. What a challenge cannot hold is a
+    `ValueError`.
     """
 
     error = "insufficient_user_authentication"
     description = "This request needs a stronger or more recent authentication."
 
-    def __init__(self, acr_values: Iterable[str] = (), max_age: int | None = None) -> None:
-        self.acr_values = tuple(acr_values)
-        for value in self.acr_values:
-            require_scope_token(value)
+    def __init__(self, acr_values: str | Iterable[str] = (), max_age: int | None = None) -> None:
+        self.acr_values = _tokens(acr_values, "an acr value")
         if max_age is not None and (not isinstance(max_age, int) or isinstance(max_age, bool) or max_age < 0):
             message = "max_age is a number of seconds: a whole number, 0 or more"
             raise ValueError(message)
@@ -164,7 +163,8 @@ class InsufficientAuthentication(BearerError):
 class VerifierUnavailable(BearerError):
     """We cannot know whether the token is good: the fault is ours or the provider's. Answer: 503 with Retry-After.
 
-    `message` is for the operator's log and never reaches the client; `retry_after` is in seconds.
+    `message` is for the operator's log and never reaches the client; `retry_after` is in seconds, and a `ValueError`
+    where it is negative or not finite.
     """
 
     status_code = 503
@@ -172,6 +172,9 @@ class VerifierUnavailable(BearerError):
     description = "Access tokens cannot be verified at the moment; try again later."
 
     def __init__(self, message: str, retry_after: float = 1) -> None:
+        if not isinstance(retry_after, int | float) or not 0 <= retry_after < math.inf:
+            sentence = "retry_after is a number of seconds: 0 or more, and finite"
+            raise ValueError(sentence)
         super().__init__(message, retry_after)
         self.message = message
         self.retry_after = retry_after
@@ -181,8 +184,15 @@ class VerifierUnavailable(BearerError):
         return f"503 {self.message}"
 
 
-def require_scope_token(value: str) -> None:
-    """Raise `ValueError` unless `value` may stand in a challenge's scope list (RFC 6750 section 3)."""
+def _tokens(values: str | Iterable[str], what: str) -> tuple[str, ...]:
+    tokens = tuple(values.split(" ") if isinstance(values, str) else values)
+    for token in tokens:
+        require_scope_token(token, what)
+    return tokens
+
+
+def require_scope_token(value: object, what: str = "a scope") -> None:
+    """Raise `ValueError` unless `value` may stand in a challenge's list that spaces part (RFC 6750 section 3)."""
     if not isinstance(value, str) or not _SCOPE_TOKEN.fullmatch(value):
-        message = f"{value!r} is not a scope: write one or more visible ASCII characters other than space, quote and backslash"
+        message = f"{value!r} is not {what}: write visible ASCII characters other than space, quote and backslash"
         raise ValueError(message)

@@ -6,6 +6,7 @@ since only authentication stands in the `try`; a verifier's bug is a 500 and let
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -72,15 +73,16 @@ class BearerMiddleware:
     - `on_event`: called with a value of `asgi_bearer.events`; what it raises is logged and changes nothing.
     - `clock`: the wall clock, in epoch seconds; used for verifiers that leave the expiry to their caller.
 
-    The handler finds the token in `scope["auth"]`, in `scope["user"].access_token` and by `get_access_token()`. Requests
-    that a browser sends ahead of another origin's (CORS preflights) pass, and see `Anonymous`. At the start of the
-    application the verifier may fetch its keys, at its end it closes its connections.
+    The handler finds the token in `scope["auth"]`, in `scope["user"].access_token` and by `get_access_token()`.
+    Requests that a browser sends ahead of another origin's (CORS preflights) pass, and see `Anonymous`. At the start of
+    the application the verifier may fetch its keys, at its end it closes its connections; where that fails, the log
+    says so, and the application goes on.
 
     It does NOT look for tokens in the query, the body, cookies or other headers. Raises `ValueError` or `TypeError` for
     options that cannot be meant.
     """
 
-    def __init__(  # noqa: PLR0913  # the options of the public interface
+    def __init__(
         self,
         app: ASGIApp,
         verifier: TokenVerifier,
@@ -95,50 +97,52 @@ class BearerMiddleware:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.app = options.function("app", app)
-        if not callable(getattr(verifier, "verify_token", None)):
-            message = f"verifier is an object with async verify_token(token), such as JWTVerifier(...), not {type(verifier).__name__}"
-            raise TypeError(message)
-        self._verifier = verifier
+        self._verifier = _verifier(verifier)
         self._required_scopes = options.scopes("required_scopes", required_scopes)
         self._optional = options.flag("optional", optional)
         self._public = PublicPaths(public)
         self._checks = _checks(checks)
-        self._confirmed = frozenset[str]().union(*(getattr(check, "confirms", ()) for check in self._checks))
-        scopes = (*self._required_scopes, *options.scopes("verifier.required_scopes", getattr(verifier, "required_scopes", ())))
+        self._confirmed = frozenset(name for check in self._checks for name in _confirms(check))
+        verifiers_own = options.scopes("verifier.required_scopes", getattr(verifier, "required_scopes", None))
         self._challenger = Challenger(
             realm=realm,
-            scopes=tuple(dict.fromkeys(scopes)),
+            scopes=tuple(dict.fromkeys((*self._required_scopes, *verifiers_own))),
             expose_reason=options.flag("expose_reason", expose_reason),
         )
         self._headers = self._challenger.headers
-        self._on_event = None if on_event is None else options.function("on_event", on_event)
+        self._on_event = _listener(on_event)
         self._clock = options.function("clock", clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, as ASGI says."""
-        kind = scope["type"]
-        if kind not in {"http", "websocket"}:
+        if scope["type"] not in {"http", "websocket"}:
             await self._pass(scope, receive, send)
             return
-        if self._asks_nobody(scope):
-            await self._enter(scope, receive, send, None)
-            return
-        try:
-            token = await self._authenticate(scope)
-        except BearerError as error:
-            refusal = error
-        except Exception as error:
-            # Without its text and its traceback: what it was raised about may be the token.
-            logger.error("the verifier failed with %s: the request is answered with 500", type(error).__name__)  # noqa: TRY400
-            raise
+        token = None
+        if not self._asks_nobody(scope):
+            try:
+                token = await self._authenticate(scope)
+            except BearerError as error:
+                answer = self._challenger.answer(error)
+                with suppress(OSError):  # the client has gone
+                    await _refuse(scope, receive, send, answer)
+                return
+            except Exception as error:
+                # Without its text and its traceback: what it was raised about may be the token.
+                logger.error("the verifier or a check failed with %s: this is a 500", type(error).__name__)  # noqa: TRY400
+                raise
+        if token is None:
+            scope = {**scope, "auth": _ANONYMOUS, "user": _NOBODY}
         else:
-            await self._enter(scope, receive, send, token)
-            return
-        with suppress(OSError):  # the client has gone
-            await _refuse(scope, receive, send, self._challenger.answer(refusal))
+            scope = {**scope, "auth": token, "user": BearerUser(token)}
+        reset = current_door.set(Door(token, self._headers))
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            current_door.reset(reset)
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand through what carries no credentials: lifespan, on whose ends the verifier starts and closes, and others."""
+        """Hand through what carries no credentials; at the ends of a lifespan, let the verifier start and close."""
         if scope["type"] != "lifespan":
             await self.app(scope, receive, send)
             return
@@ -146,28 +150,26 @@ class BearerMiddleware:
         async def receive_after_prefetch() -> Message:
             message = await receive()
             if message["type"] == "lifespan.startup":
-                await self._prefetch()
+                await self._let_verifier("prefetch")
             return message
 
         async def send_after_close(message: Message) -> None:
             if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
-                await self._close()
+                await self._let_verifier("aclose")
             await send(message)
 
         await self.app(scope, receive_after_prefetch, send_after_close)
 
-    async def _prefetch(self) -> None:
-        prefetch = getattr(self._verifier, "prefetch", None)
-        if prefetch is not None:
-            try:
-                await prefetch()
-            except VerifierUnavailable as error:
-                logger.warning("%s; the first request tries again", error.message)
-
-    async def _close(self) -> None:
-        aclose = getattr(self._verifier, "aclose", None)
-        if aclose is not None:
-            await aclose()
+    async def _let_verifier(self, name: str) -> None:
+        method = getattr(self._verifier, name, None)
+        if method is None:
+            return
+        try:
+            await method()
+        except VerifierUnavailable as error:
+            logger.warning("the verifier's %s failed: %s", name, error.message)
+        except Exception as error:  # noqa: BLE001  # the application starts and ends all the same
+            logger.error("the verifier's %s failed with %s", name, type(error).__name__)  # noqa: TRY400  # without its text
 
     def _asks_nobody(self, scope: Scope) -> bool:
         return (scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope)) or (
@@ -182,10 +184,17 @@ class BearerMiddleware:
             if credentials is None:
                 if self._optional:
                     return None
-                raise MissingToken  # noqa: TRY301  # told to the events like the others
+                raise MissingToken
             text = credentials.token
-            token = self._adopt(await self._verifier.verify_token(text), text)
-            await self._check(token, scope)
+            token = await self._verifier.verify_token(text)
+            if type(token) is not AccessToken:
+                token = self._adopt(token, text)
+            if "cnf" in token.claims:
+                self._require_confirmation(token.claims["cnf"])
+            for check in self._checks:
+                await check.check(token, scope)
+            if self._required_scopes:
+                token.require_scopes(*self._required_scopes)
         except BearerError as error:
             self._tell_refusal(error, text)
             raise
@@ -194,36 +203,17 @@ class BearerMiddleware:
         return token
 
     def _adopt(self, found: object, text: str) -> AccessToken:
-        """Take what the verifier returned: ours, None, or the token of an MCP verifier, which leaves expiry to its caller."""
-        if type(found) is AccessToken:
+        """Take what the verifier returned: our kind of token, None, or that of an MCP verifier."""
+        if isinstance(found, AccessToken):
             return found
         if found is None:
             raise InvalidToken(Reason.inactive)
         return _adopt_foreign(found, text, self._clock())
 
-    async def _check(self, token: AccessToken, scope: Scope) -> None:
-        if "cnf" in token.claims:
-            self._require_confirmation(token.claims["cnf"])
-        for check in self._checks:
-            await check.check(token, scope)
-        if self._required_scopes and not token.has_scopes(*self._required_scopes):
-            raise InsufficientScope(self._required_scopes)
-
     def _require_confirmation(self, cnf: object) -> None:
         """RFC 7800 section 3.1: who cannot prove the binding must not take the token for a bearer's."""
         if not isinstance(cnf, dict) or not cnf or not self._confirmed.issuperset(cnf):
             raise InvalidToken(Reason.binding)
-
-    async def _enter(self, scope: Scope, receive: Receive, send: Send, token: AccessToken | None) -> None:
-        if token is None:
-            scope = {**scope, "auth": _ANONYMOUS, "user": _NOBODY}
-        else:
-            scope = {**scope, "auth": token, "user": BearerUser(token)}
-        reset = current_door.set(Door(token, self._headers))
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            current_door.reset(reset)
 
     def _tell_refusal(self, error: BearerError, text: str | None) -> None:
         token_id = None if text is None else fingerprint(text)
@@ -234,23 +224,51 @@ class BearerMiddleware:
             fields = {"token_id": token_id, "status": error.status_code, "reason": error.reason}
             logger.info("refused: %s, token %s", error, token_id, extra=fields)
             event = Rejected(status=error.status_code, error=error.error, reason=error.reason, token_id=token_id)
-        if self._on_event is not None:
-            self._tell(event)
+        self._tell(event)
 
     def _tell(self, event: Event) -> None:
+        if self._on_event is None:
+            return
         try:
-            self._on_event(event)  # type: ignore[misc]  # called where there is one
+            self._on_event(event)
         except Exception as error:  # noqa: BLE001  # a listener's failure is not the request's
             logger.error("on_event failed with %s", type(error).__name__)  # noqa: TRY400  # without its text
 
 
+def _verifier(verifier: TokenVerifier) -> TokenVerifier:
+    if isinstance(verifier, type) or not callable(getattr(verifier, "verify_token", None)):
+        message = (
+            f"verifier is an object with async verify_token(token), such as JWTVerifier(...), not {_kind(verifier)}"
+        )
+        raise TypeError(message)
+    return verifier
+
+
 def _checks(checks: Iterable[Check]) -> tuple[Check, ...]:
+    if not isinstance(checks, Iterable):
+        message = f"checks is a sequence of objects with async check(token, scope), not {_kind(checks)}"
+        raise TypeError(message)
     found = tuple(checks)
     for check in found:
-        if not callable(getattr(check, "check", None)):
-            message = f"each of checks is an object with async check(token, scope), not {type(check).__name__}"
+        if isinstance(check, type) or not callable(getattr(check, "check", None)):
+            message = f"each of checks is an object with async check(token, scope), not {_kind(check)}"
             raise TypeError(message)
     return found
+
+
+def _confirms(check: Check) -> tuple[str, ...]:
+    return options.optional_texts("confirms of a check", getattr(check, "confirms", None) or None)
+
+
+def _listener(on_event: Callable[[Event], None] | None) -> Callable[[Event], None] | None:
+    if inspect.iscoroutinefunction(on_event):
+        message = "on_event is a plain function: it is called, and nobody awaits what it returns"
+        raise TypeError(message)
+    return None if on_event is None else options.function("on_event", on_event)
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def _is_preflight(scope: Scope) -> bool:
@@ -260,16 +278,19 @@ def _is_preflight(scope: Scope) -> bool:
 
 
 def _adopt_foreign(found: Any, text: str, now: float) -> AccessToken:
+    """Read the token of an MCP verifier, which gives the expiry in epoch seconds and leaves it to its caller."""
     expires_at = found.expires_at
     if expires_at is not None and now >= expires_at:
         raise InvalidToken(Reason.expired)
+    claims = getattr(found, "claims", None) or {}
     return AccessToken(
         token=text,
         client_id=found.client_id,
         scopes=found.scopes,
         expires_at=None if expires_at is None else datetime.fromtimestamp(expires_at, UTC),
-        subject=getattr(found, "subject", None),
-        claims=getattr(found, "claims", None),
+        subject=getattr(found, "subject", None) or claims.get("sub"),
+        issuer=claims.get("iss"),
+        claims=claims,
     )
 
 

@@ -47,3 +47,28 @@ def client_for(app: Any) -> httpx2.AsyncClient:
 def bearer(token: str) -> dict[str, str]:
     """Return the headers of a request with `token`."""
     return {"authorization": f"Bearer {token}"}
+
+
+def http_scope(*headers: tuple[bytes, bytes], method: str = "GET", path: str = "/", **others: Any) -> dict[str, Any]:
+    """Return the scope of a request, as a server hands it over."""
+    raw_path = path.encode()
+    return {"type": "http", "method": method, "path": path, "raw_path": raw_path, "headers": list(headers), **others}
+
+
+def websocket_scope(*headers: tuple[bytes, bytes], path: str = "/", **others: Any) -> dict[str, Any]:
+    """Return the scope of a websocket, as a server hands it over."""
+    return {"type": "websocket", "path": path, "headers": list(headers), **others}
+
+
+async def call(app: Any, scope: dict[str, Any], *incoming: dict[str, Any]) -> list[dict[str, Any]]:
+    """Call `app` once; it receives `incoming` one by one. Return what it sent."""
+    waiting, sent = list(incoming), []
+
+    async def receive() -> dict[str, Any]:
+        return waiting.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    return sent

@@ -1,4 +1,4 @@
-"""The compact form of a signed token, taken apart strictly (RFC 7515 sections 3.1 and 7.1, RFC 8725 section 3). Floor 3.
+"""The compact form of a signed token, taken apart strictly (RFC 7515 section 7.1, RFC 8725 section 3). Floor 3.
 
 The rules: three parts of canonical base64url; a header that is a JSON object with `alg`, without `crit`, `b64`, `zip`,
 `enc` or `cty`; parameters we do not know are ignored, and none ever names a key by itself (`jwk`, `jku`, `x5c`, `x5u`).
@@ -14,15 +14,15 @@ from asgi_bearer.rules.strict_json import NotStrictJSONError, parse_object
 
 MAX_HEADER_BYTES = 8 * 1024
 MAX_PAYLOAD_BYTES = 64 * 1024
-_MAX_KID = 1024
+MAX_KID = 1024
 
 # base64url to base64; what only base64 has turns into something that neither has
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
 _PADDING = {0: b"", 2: b"==", 3: b"="}
 # RFC 4648 section 3.5: the last character of a group of two or three whose unused bits are zero
 _CANONICAL_END = {0: None, 2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
-# RFC 7515 section 4.1.11: we understand no extension, so `crit` is refused whatever it says. RFC 7797 section 7: no b64 in
-# a JWT. RFC 7519 section 5.2: cty means a nested token. zip and enc are of JWE.
+# RFC 7515 section 4.1.11: we understand no extension, so `crit` is refused whatever it says. RFC 7797 section 7: no b64
+# in a JWT. RFC 7519 section 5.2: cty means a nested token. zip and enc are of JWE.
 _REFUSED_PARAMETERS = ("crit", "b64", "zip", "enc", "cty")
 
 
@@ -42,9 +42,13 @@ class Compact(NamedTuple):
     signing_input: bytes
     signature: bytes
 
+    def __repr__(self) -> str:
+        """Show nothing of the token."""
+        return "Compact(...)"
+
 
 class CompactReader:
-    """Takes tokens apart, and remembers the headers that `remember` was called with: an issuer writes very few of them."""
+    """Takes tokens apart, and remembers headers it was told to remember: an issuer writes very few of them."""
 
     def __init__(self, *, memory: int = 64) -> None:
         self._memory = memory
@@ -71,7 +75,7 @@ class CompactReader:
 
 
 def decode_segment(segment: bytes) -> bytes:
-    """Return the bytes that canonical base64url stands for (RFC 7515 section 2); raise `InvalidToken` for anything else."""
+    """Return the bytes that canonical base64url stands for (RFC 7515 section 2), or raise `InvalidToken`."""
     rest = len(segment) % 4
     ends = _CANONICAL_END.get(rest, frozenset())
     if ends is None or (segment and segment[-1] in ends):
@@ -88,7 +92,7 @@ def read_header(data: bytes) -> Header:
     if any(name in parameters for name in _REFUSED_PARAMETERS):
         raise InvalidToken(Reason.malformed)
     alg, kid, typ = (parameters.get(name, "") for name in ("alg", "kid", "typ"))
-    if not (isinstance(alg, str) and isinstance(kid, str) and isinstance(typ, str)) or not alg or len(kid) > _MAX_KID:
+    if not (isinstance(alg, str) and isinstance(kid, str) and isinstance(typ, str)) or not alg or len(kid) > MAX_KID:
         raise InvalidToken(Reason.malformed)
     return Header(alg, parameters.get("kid"), _media_type(parameters.get("typ")))
 

@@ -1,7 +1,7 @@
-"""Points of Ed25519 and Ed448 (RFC 8032 section 5), to tell keys that anybody can sign for, and keys from secrets. Floor 3.
+"""Points of Ed25519 and Ed448 (RFC 8032 section 5), to know keys that anybody can sign for. Floor 3.
 
 cryptography takes any 32 or 57 bytes for a public key. With a point of small order, signatures can be made without the
-private key; so a key is decoded here, once, when it is imported. Nothing here is secret, so nothing need be constant-time.
+private key; so a key is decoded here, once, when it is imported. Nothing here is secret: no need for constant time.
 """
 
 from __future__ import annotations

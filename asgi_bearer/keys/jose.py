@@ -1,4 +1,6 @@
-"""Keys for JSON Web Signatures: checked once when imported, then bound to one algorithm (RFC 7517, RFC 7518, RFC 8037). Floor 3.
+"""Keys for JSON Web Signatures: checked once when imported, then bound to one algorithm. Floor 3.
+
+RFC 7517 (keys), RFC 7518 (algorithms), RFC 8037 and RFC 9864 (Edwards curves).
 
 The rules: one key, one algorithm (RFC 8725 section 3.1); a key that is weak, private, symmetric, for another use or not
 written canonically is no key; joserfc's algorithm models do the signature, on keys that were checked here.
@@ -19,14 +21,17 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from asgi_bearer.errors import InvalidToken
-from asgi_bearer.keys.compact import decode_segment
+from asgi_bearer.keys.compact import MAX_KID, decode_segment
 from asgi_bearer.keys.edwards import ED448, ED25519
 from asgi_bearer.keys.secret import HASH_BYTES, import_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
+PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
 # What each kind of key can do, its default first (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864 section 2.2)
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -46,11 +51,17 @@ SECRET_ALGORITHMS = tuple(HASH_BYTES)
 _MIN_RSA_BITS, _MAX_RSA_BITS = 2048, 8192
 _MIN_EXPONENT, _MAX_EXPONENT = 65537, 2**32
 _PRIVATE_MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv")
-_MAX_KID = 1024
 
 
 class UnusableKeyError(ValueError):
     """A key that is not used for verification. The message says why, and shows nothing of the key."""
+
+
+class PublishedSecretError(UnusableKeyError):
+    """A key with members that only its owner may know: it is not used, and its owner should hear of it."""
+
+    def __init__(self) -> None:
+        super().__init__("the key is not used: it has private or symmetric members")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,7 +86,8 @@ def import_pem(pem: str | bytes, algorithms: Sequence[str] = ()) -> Key:
     if not isinstance(pem, str | bytes):
         message = f"public_key is PEM as str or bytes, not {type(pem).__name__}"
         raise TypeError(message)
-    return _bind(_load_pem(pem.encode() if isinstance(pem, str) else pem), None, None, algorithms)
+    data = pem.encode("utf-8", "replace") if isinstance(pem, str) else pem
+    return _bind(_load_pem(data), None, None, algorithms)
 
 
 def _load_pem(data: bytes) -> object:
@@ -95,7 +107,7 @@ def _load_pem(data: bytes) -> object:
 def import_jwk(jwk: object, algorithms: Sequence[str] = ()) -> Key:
     """Return the key of a JWK (RFC 7517 section 4). Certificates in it are not looked at. Raises `UnusableKeyError`."""
     if not isinstance(jwk, dict):
-        _refuse("not an object")
+        raise _unusable("not an object")
     _check_members(jwk)
     return _bind(_load_jwk(jwk), jwk.get("kid"), jwk.get("alg"), algorithms)
 
@@ -103,20 +115,20 @@ def import_jwk(jwk: object, algorithms: Sequence[str] = ()) -> Key:
 def _check_members(jwk: dict[str, Any]) -> None:
     for name in ("kty", "use", "alg", "kid"):
         if name in jwk and not isinstance(jwk[name], str):
-            _refuse(f"{name} is not a string")
-    if len(jwk.get("kid", "")) > _MAX_KID:
-        _refuse(f"kid is longer than {_MAX_KID}")
+            raise _unusable(f"{name} is not a string")
+    if len(jwk.get("kid", "")) > MAX_KID:
+        raise _unusable(f"kid is longer than {MAX_KID}")
     if any(name in jwk for name in _PRIVATE_MEMBERS):
         # RFC 7517 section 9.2: whoever publishes these has given the key away.
-        _refuse("it has private or symmetric members")
+        raise PublishedSecretError
     if jwk.get("use", "sig") != "sig":
-        _refuse("its use is not sig")
+        raise _unusable("its use is not sig")
     operations = jwk.get("key_ops", ["verify"])
     if not isinstance(operations, list) or "verify" not in operations:
-        _refuse("its key_ops do not have verify")
-    if "use" in jwk and any(operation not in {"sign", "verify"} for operation in operations):
-        # RFC 7517 section 4.3: the two together must be consistent.
-        _refuse("its use and key_ops contradict each other")
+        raise _unusable("its key_ops do not have verify")
+    if "use" in jwk and any(operation not in ("sign", "verify") for operation in operations):
+        # RFC 7517 section 4.3: the two together must be consistent. (A tuple: an operation may be of any type.)
+        raise _unusable("its use and key_ops contradict each other")
 
 
 def _load_jwk(jwk: dict[str, Any]) -> PublicKey:
@@ -125,11 +137,11 @@ def _load_jwk(jwk: dict[str, Any]) -> PublicKey:
         return _load_rsa(_integer(jwk, "n"), _integer(jwk, "e"))
     if kind == "EC" and isinstance(curve, str) and curve in _CURVES:
         return _load_ec(jwk, _CURVES[curve][1])
-    if kind == "OKP" and curve == "Ed25519":
-        return _load(lambda: ed25519.Ed25519PublicKey.from_public_bytes(_member(jwk, "x")))
-    if kind == "OKP" and curve == "Ed448":
-        return _load(lambda: ed448.Ed448PublicKey.from_public_bytes(_member(jwk, "x")))
-    _refuse("its kty or crv is not one we verify with")
+    if kind == "OKP" and curve in ("Ed25519", "Ed448"):
+        x = _member(jwk, "x")
+        edwards = ed25519.Ed25519PublicKey if curve == "Ed25519" else ed448.Ed448PublicKey
+        return _load(lambda: edwards.from_public_bytes(x))
+    raise _unusable("its kty or crv is not one we verify with")
 
 
 def _load_rsa(modulus: int, exponent: int) -> PublicKey:
@@ -142,7 +154,7 @@ def _load_ec(jwk: dict[str, Any], curve: ec.EllipticCurve) -> PublicKey:
     x, y = _member(jwk, "x"), _member(jwk, "y")
     if len(x) != size or len(y) != size:
         # RFC 7518 section 6.2.1.2: full length, or one key would have several thumbprints.
-        _refuse("its coordinates do not have the curve's length")
+        raise _unusable("its coordinates do not have the curve's length")
     numbers = ec.EllipticCurvePublicNumbers(int.from_bytes(x, "big"), int.from_bytes(y, "big"), curve)
     return _load(numbers.public_key)
 
@@ -150,18 +162,16 @@ def _load_ec(jwk: dict[str, Any], curve: ec.EllipticCurve) -> PublicKey:
 def _load(load: Callable[[], PublicKey]) -> PublicKey:
     try:
         return load()
-    except UnusableKeyError:
-        raise
     except (ValueError, UnsupportedAlgorithm):
         pass
-    _refuse("its numbers are not those of a public key")
+    raise _unusable("its numbers are not those of a public key")
 
 
 def _integer(jwk: dict[str, Any], name: str) -> int:
     data = _member(jwk, name)
     if data[0] == 0:
         # RFC 7518 section 6.3.1: the shortest form
-        _refuse(f"{name} is not written canonically")
+        raise _unusable(f"{name} is not written canonically")
     return int.from_bytes(data, "big")
 
 
@@ -174,7 +184,7 @@ def _member(jwk: dict[str, Any], name: str) -> bytes:
         except InvalidToken:
             data = b""
     if not data:
-        _refuse(f"{name} is not base64url")
+        raise _unusable(f"{name} is not base64url")
     return data
 
 
@@ -183,11 +193,11 @@ def _bind(public: object, kid: str | None, alg: str | None, algorithms: Sequence
     fitting = _fitting(public)
     algorithm = _choose(fitting, alg, algorithms)
     jwk = _joserfc_key(cast("PublicKey", public))
-    names = {algorithm}
-    if isinstance(public, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
-        names = set(fitting)
     return Key(
-        kid=kid, algorithms=frozenset(names), thumbprint=jwk.thumbprint(), verify=_verification(algorithm, jwk)
+        kid=kid,
+        algorithms=_same_algorithm(algorithm, fitting),
+        thumbprint=jwk.thumbprint(),
+        verify=_verification(algorithm, jwk),
     )
 
 
@@ -203,52 +213,52 @@ def _fitting(public: object) -> tuple[str, ...]:
         return _check_edwards("Ed25519", public)
     if isinstance(public, ed448.Ed448PublicKey):
         return _check_edwards("Ed448", public)
-    _refuse("its kind is not one we verify with: use RSA, P-256, P-384, P-521, Ed25519 or Ed448")
+    raise _unusable("its kind is not one we verify with: use RSA, P-256, P-384, P-521, Ed25519 or Ed448")
 
 
 def _check_rsa(modulus: int, exponent: int) -> None:
     if not _MIN_RSA_BITS <= modulus.bit_length() <= _MAX_RSA_BITS or not modulus & 1:
         # RFC 7518 section 3.3: 2048 bits or more. The upper bound keeps one key from costing seconds.
-        _refuse(f"its modulus is not an odd number of {_MIN_RSA_BITS} to {_MAX_RSA_BITS} bits")
+        raise _unusable(f"its modulus is not an odd number of {_MIN_RSA_BITS} to {_MAX_RSA_BITS} bits")
     if not _MIN_EXPONENT <= exponent < _MAX_EXPONENT or not exponent & 1:
-        _refuse(f"its exponent is not an odd number from {_MIN_EXPONENT} to 2^32")
+        raise _unusable(f"its exponent is not an odd number from {_MIN_EXPONENT} to 2^32")
 
 
 def _check_edwards(name: str, public: ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) -> tuple[str, ...]:
     curve = _EDWARDS[name]
     point = curve.decode(public.public_bytes_raw())
     if point is None or curve.has_small_order(point):
-        _refuse("it is no point that only one can sign for")
+        raise _unusable("it is no point that only one can sign for")
     return (_EDDSA, name)
 
 
 def _choose(fitting: tuple[str, ...], alg: str | None, algorithms: Sequence[str]) -> str:
     if alg is not None:
         if alg not in fitting:
-            _refuse("its alg is not one it can do, or not one we verify")
-        # RFC 9864: EdDSA of an Ed25519 key and Ed25519 are the same.
-        if algorithms and not _same_algorithm(alg, fitting) & set(algorithms):
-            _refuse("its alg is not among the configured ones")
+            raise _unusable("its alg is not one it can do, or not one we verify")
+        if algorithms and _same_algorithm(alg, fitting).isdisjoint(algorithms):
+            raise _unusable("its alg is not among the configured ones")
         return alg
     if not algorithms:
         return fitting[0]
     for algorithm in algorithms:
         if algorithm in fitting:
             return algorithm
-    _refuse(f"it cannot do {' or '.join(algorithms)}")
+    raise _unusable(f"it cannot do {' or '.join(algorithms)}")
 
 
-def _same_algorithm(alg: str, fitting: tuple[str, ...]) -> set[str]:
-    return set(fitting) if _EDDSA in fitting else {alg}
+def _same_algorithm(alg: str, fitting: tuple[str, ...]) -> frozenset[str]:
+    """Return the names of one algorithm. RFC 9864 section 2.2: EdDSA of an Ed25519 key and Ed25519 are the same."""
+    return frozenset(fitting) if _EDDSA in fitting else frozenset({alg})
 
 
-def _joserfc_key(public: PublicKey) -> RSAKey | ECKey | OKPKey:
+def _joserfc_key(key: PublicKey | PrivateKey) -> RSAKey | ECKey | OKPKey:
     # From the key and not from its JWK: so the thumbprint is that of the canonical form.
-    if isinstance(public, rsa.RSAPublicKey):
-        return RSAKey.import_key(public)
-    if isinstance(public, ec.EllipticCurvePublicKey):
-        return ECKey.import_key(public)
-    return OKPKey.import_key(public)
+    if isinstance(key, rsa.RSAPublicKey | rsa.RSAPrivateKey):
+        return RSAKey.import_key(key)
+    if isinstance(key, ec.EllipticCurvePublicKey | ec.EllipticCurvePrivateKey):
+        return ECKey.import_key(key)
+    return OKPKey.import_key(key)
 
 
 class _Bound:
@@ -275,9 +285,8 @@ def secret_key(secret: str | bytes, algorithm: str) -> Key:
     )
 
 
-def _refuse(why: str) -> Any:
-    message = f"the key is not used: {why}"
-    raise UnusableKeyError(message)
+def _unusable(why: str) -> UnusableKeyError:
+    return UnusableKeyError(f"the key is not used: {why}")
 
 
 SigningAlgorithm: TypeAlias = Literal[
@@ -305,18 +314,10 @@ class SigningKey:
     @classmethod
     def from_pem(cls, pem: str, algorithm: SigningAlgorithm = "RS256") -> SigningKey:
         """Return the key of a private PEM without a password; raise `ValueError` where it is none or does not fit."""
-        private = load_pem_private_key(pem.encode(), None)
-        if isinstance(private, rsa.RSAPrivateKey):
-            key: RSAKey | ECKey | OKPKey = RSAKey.import_key(private)
-        elif isinstance(private, ec.EllipticCurvePrivateKey):
-            key = ECKey.import_key(private)
-        elif isinstance(private, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey):
-            key = OKPKey.import_key(private)
-        else:
-            _refuse("its kind is not one we sign with")
-        if algorithm not in _fitting(key.public_key):
-            _refuse(f"it cannot do {algorithm}")
-        return cls(key, algorithm)
+        private = _load_private_pem(pem)
+        if algorithm not in _fitting(private.public_key()):
+            raise _unusable(f"it cannot do {algorithm}")
+        return cls(_joserfc_key(cast("PrivateKey", private)), algorithm)
 
     @property
     def public_pem(self) -> str:
@@ -338,14 +339,24 @@ class SigningKey:
         return {**self._key.as_dict(private=False), "kid": kid, "alg": self.algorithm, "use": "sig"}
 
     def sign(self, header: dict[str, Any], payload: dict[str, Any]) -> str:
-        """Return a compact JWS of `payload`; `header` is completed by `alg`. Nothing is checked: tests need bad tokens."""
-        signing_input = b".".join([encode_segment(_json({"alg": self.algorithm, **header})), encode_segment(_json(payload))])
+        """Return a compact JWS of `payload`; `header` may lack `alg`. Nothing is checked: tests need bad tokens."""
+        signing_input = b".".join(
+            [encode_segment(_json({"alg": self.algorithm, **header})), encode_segment(_json(payload))]
+        )
         signature = JWSRegistry.algorithms[self.algorithm].sign(signing_input, self._key)
         return b".".join([signing_input, encode_segment(signature)]).decode("ascii")
 
     def __repr__(self) -> str:
         """Show what it is, not what it holds."""
         return f"SigningKey({self.algorithm}, {self.thumbprint})"
+
+
+def _load_private_pem(pem: str) -> PrivateKeyTypes:
+    try:
+        return load_pem_private_key(pem.encode("utf-8", "replace"), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it has a password
+        pass
+    raise _unusable("it is no private key in PEM, or it has a password")
 
 
 def encode_segment(data: bytes) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from asgi_bearer.keys.jose import Key, UnusableKeyError, import_jwk
+from asgi_bearer.keys.jose import ASYMMETRIC_ALGORITHMS, Key, PublishedSecretError, UnusableKeyError, import_jwk
 from asgi_bearer.remote.discovery import LIMITS, Discovery, read_document
 from asgi_bearer.remote.document import Fetched, Freshness, RemoteDocument, Status, boottime
 from asgi_bearer.remote.http import FetchError, Request, fetch
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAX_KEYS = 128
 _MAX_TRIES = 4
 _GONE = frozenset({404, 410})
+_CONDITIONS = {"etag": "if-none-match", "last-modified": "if-modified-since"}
 _GONE_BEFORE_REDISCOVERY = 3
 
 logger = logging.getLogger("asgi_bearer")
@@ -79,17 +80,23 @@ def read_key_set(jwks: object, algorithms: Sequence[str]) -> Keys:
     if not isinstance(members, list):
         message = "a JWK Set is an object with an array named keys"
         raise UnusableKeyError(message)
-    usable, refusals = [], []
+    usable, refusals, level = [], set(), logging.INFO
     for member in members[:MAX_KEYS]:
         try:
             usable.append(import_jwk(member, algorithms))
+        except PublishedSecretError as error:
+            refusals.add(str(error))
+            level = logging.WARNING
         except UnusableKeyError as error:
-            refusals.append(str(error))
-    if refusals:
-        logger.info("a JWK Set has %d members that are not used: %s", len(refusals), "; ".join(sorted(set(refusals))))
+            refusals.add(str(error))
+    why = "; ".join(sorted(refusals))
     if not usable:
-        message = f"the JWK Set has no key to verify with{': ' if refusals else ''}{'; '.join(sorted(set(refusals)))}"
+        message = f"the JWK Set has no key to verify with{': ' if why else ''}{why}"
         raise UnusableKeyError(message)
+    if why:
+        logger.log(
+            level, "%d of %d members of a JWK Set are not used: %s", len(members) - len(usable), len(members), why
+        )
     return Keys.of(usable)
 
 
@@ -99,12 +106,15 @@ class StaticKeySet:
     `algorithm` narrows which algorithms are taken. Raises `ValueError` where no key can be used.
     """
 
-    def __init__(self, jwks: Mapping[str, Any] | Sequence[Key], *, algorithm: str | Sequence[str] | None = None) -> None:
-        given = isinstance(jwks, Sequence) and all(isinstance(key, Key) for key in jwks)
-        if not given and not isinstance(jwks, dict):
-            message = f"jwks is a JWK Set as a dict, {{'keys': [...]}}, not {type(jwks).__name__}"
-            raise TypeError(message)
-        self._keys = Keys.of(jwks) if given else read_key_set(jwks, options.optional_texts("algorithm", algorithm))  # type: ignore[arg-type]
+    def __init__(
+        self, jwks: Mapping[str, Any] | Sequence[Key], *, algorithm: str | Sequence[str] | None = None
+    ) -> None:
+        if isinstance(jwks, dict):
+            self._keys = read_key_set(jwks, _asymmetric(algorithm))
+        else:
+            self._keys = _given(jwks)
+            if algorithm is not None:
+                raise ValueError("algorithm= narrows a JWK Set: a key that is given has its algorithm already")
         # A key given as PEM or as a secret has no name, so a token's kid cannot tell it from another.
         self._nameless = all(key.kid is None for key in self._keys.all)
 
@@ -119,6 +129,15 @@ class StaticKeySet:
     def holds(self, thumbprint: str) -> bool:
         """Tell whether the key is in the set."""
         return thumbprint in self._keys.thumbprints
+
+
+def _given(keys: object) -> Keys:
+    if not isinstance(keys, Sequence) or not all(isinstance(key, Key) for key in keys) or isinstance(keys, str | bytes):
+        message = f"jwks is a JWK Set as a dict, {{'keys': [...]}}, not {type(keys).__name__}"
+        raise TypeError(message)
+    if not keys:
+        raise ValueError("jwks is an empty sequence: give one key at least")
+    return Keys.of(keys)
 
 
 class RemoteKeySet:
@@ -147,11 +166,18 @@ class RemoteKeySet:
     ) -> None:
         allow = options.flag("allow_insecure_http", allow_insecure_http)
         self._source = url if isinstance(url, Discovery) else options.url("jwks_uri", url, allow_insecure_http=allow)
-        self._algorithms = options.optional_texts("algorithm", algorithm)
+        self._algorithms = _asymmetric(algorithm)
+        if freshness is not None and not isinstance(freshness, Freshness):
+            message = f"freshness is a Freshness, such as Freshness(cooldown=30), not {type(freshness).__name__}"
+            raise TypeError(message)
         self._transport = transport
         self._gone = 0
         self._document: RemoteDocument[Keys] = RemoteDocument(
-            "the key set", self._fetch, freshness or Freshness(), same=_same, monotonic=monotonic
+            "the key set",
+            self._fetch,
+            Freshness() if freshness is None else freshness,
+            same=_same,
+            monotonic=options.function("monotonic", monotonic),
         )
 
     async def find(self, kid: str | None, alg: str) -> Sequence[Key]:
@@ -182,34 +208,46 @@ class RemoteKeySet:
 
     async def _fetch(self, *, since: Mapping[str, str], forced: bool) -> Fetched[Keys]:
         response = await fetch(await self._request(since, forced=forced), LIMITS, self._transport)
+        self._gone = self._gone + 1 if response.status in _GONE else 0
         if response.status == 304:  # noqa: PLR2004
             return Fetched(value=None, headers=response.headers)
-        self._gone = self._gone + 1 if response.status in _GONE else 0
         document = read_document(response)
         try:
             return Fetched(value=read_key_set(document, self._algorithms), headers=response.headers)
         except UnusableKeyError as error:
-            message = str(error)
-        raise FetchError(message)
+            raise FetchError(str(error), status=response.status) from None
 
     async def _request(self, since: Mapping[str, str], *, forced: bool) -> Request:
         # RFC 7517 section 8.5; RFC 9111 section 5.2.1.4: no-cache, where somebody has seen a newer key than we have.
         headers = {"accept": "application/jwk-set+json, application/json"}
         if forced:
             headers["cache-control"] = "no-cache"
-        if "etag" in since:
-            headers["if-none-match"] = since["etag"]
-        if "last-modified" in since:
-            headers["if-modified-since"] = since["last-modified"]
+        for name, condition in _CONDITIONS.items():
+            # RFC 9110 section 5.5: bytes beyond ASCII cannot be sent back as they came.
+            if name in since and since[name].isascii():
+                headers[condition] = since[name]
         return Request(method="GET", url=await self._url(), headers=headers)
 
     async def _url(self) -> str:
         if isinstance(self._source, str):
             return self._source
         if self._gone >= _GONE_BEFORE_REDISCOVERY:
+            # It may have moved.
             self._gone = 0
             await self._source.renew()
         return await self._source.endpoint("jwks_uri")
+
+
+def _asymmetric(algorithm: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the algorithms to narrow to: `none` is none, and HMAC has no public keys (RFC 8725 section 3.1)."""
+    named = options.optional_texts("algorithm", algorithm)
+    for name in named:
+        if name not in ASYMMETRIC_ALGORITHMS:
+            message = (
+                f"algorithm {name!r} does not go with public keys: write one of {', '.join(ASYMMETRIC_ALGORITHMS)}"
+            )
+            raise ValueError(message)
+    return named
 
 
 def _same(one: Keys, other: Keys) -> bool:

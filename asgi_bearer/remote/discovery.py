@@ -1,4 +1,4 @@
-"""An authorization server's metadata, found from its issuer (RFC 8414 section 3, OpenID Connect Discovery section 4). Floor 2.
+"""An authorization server's metadata, found from its issuer (RFC 8414, OpenID Connect Discovery section 4). Floor 2.
 
 The rules: the document's `issuer` is the configured one, character by character; its endpoints are https URLs; what it
 says never widens what was configured.
@@ -6,6 +6,8 @@ says never widens what was configured.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -62,52 +64,66 @@ class Discovery:
         )
 
     async def endpoint(self, name: str) -> str:
-        """Return the URL that the metadata has under `name`, such as "jwks_uri"; raise `FetchError` where there is none."""
+        """Return the URL that the metadata has under `name`, such as "jwks_uri"; raise `FetchError` without one."""
         try:
             metadata = (await self._document.get()).value
             return options.url(name, metadata.get(name), allow_insecure_http=self._allow_insecure_http)
         except VerifierUnavailable as error:
-            message = error.message
+            raise FetchError(error.message, retry_after=error.retry_after) from None
         except (TypeError, ValueError):
-            message = f"the metadata of {self._issuer} has no usable {name}"
-        raise FetchError(message)
+            raise FetchError(f"the metadata of {self._issuer} has no usable {name}") from None
 
     async def renew(self) -> None:
-        """Read the metadata again, within the budget of forced fetches: something in it has moved."""
-        await self._document.renew()
+        """Read the metadata again, within the budget of forced fetches: something in it may have moved.
+
+        Where that fails, what was read before stays.
+        """
+        with suppress(VerifierUnavailable):
+            await self._document.renew()
 
     async def _fetch(self, *, since: Mapping[str, str], forced: bool) -> Fetched[dict[str, Any]]:
         del since, forced  # three places to look in, so a conditional request has no one to go to
-        refusals = []
+        refusals: list[str] = []
+        retry_after = 0.0
         for url in metadata_urls(self._issuer):
-            response = await fetch(Request(method="GET", url=url, headers={"accept": "application/json"}), LIMITS, self._transport)
+            request = Request(method="GET", url=url, headers={"accept": "application/json"})
             try:
+                response = await fetch(request, LIMITS, self._transport)
                 return Fetched(value=self._read(response), headers=response.headers)
             except FetchError as error:
                 refusals.append(f"{url}: {error}")
-        raise FetchError("; ".join(refusals))
+                retry_after = max(retry_after, error.retry_after or 0.0)
+                if error.status is None:
+                    # Nobody answers there, and the other places are on the same host.
+                    break
+        raise FetchError("; ".join(refusals), retry_after=retry_after)
 
     def _read(self, response: Response) -> dict[str, Any]:
         metadata = read_document(response)
         if metadata.get("issuer") != self._issuer:
             # RFC 8414 section 3.3: identical, or not used
-            message = "the document is that of another issuer"
-            raise FetchError(message, status=response.status)
+            raise FetchError("the document is that of another issuer", status=response.status)
         return metadata
 
 
 def read_document(response: Response) -> dict[str, Any]:
     """Return the JSON object that a 200 holds; raise `FetchError` for anything else."""
     if response.status != 200:  # noqa: PLR2004
-        message = f"the answer is {response.status}"
-        raise FetchError(message, status=response.status, retry_after=_retry_after(response.headers))
+        retry_after = _retry_after(response.headers)
+        raise FetchError(f"the answer is {response.status}", status=response.status, retry_after=retry_after)
     try:
         return parse_object(response.body, max_bytes=MAX_DOCUMENT_BYTES)
     except NotStrictJSONError as error:
-        message = f"the document cannot be read: {error}"
-    raise FetchError(message, status=response.status)
+        raise FetchError(f"the document cannot be read: {error}", status=response.status) from None
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """RFC 9110 section 10.2.3: seconds, or a date; how far off that is, the server's own Date tells."""
     value = headers.get("retry-after", "")
-    return float(value) if value.isdecimal() and len(value) <= 6 else None  # noqa: PLR2004
+    if value.isdecimal():
+        return float(value)
+    try:
+        pause = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, pause.total_seconds())

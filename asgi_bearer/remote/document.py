@@ -1,19 +1,20 @@
-"""A remote document: fetched once for all, refreshed ahead of time, kept through an outage (RFC 9111, in part). Floor 2.
+"""A remote document: fetched once for all, refreshed ahead of time, kept in an outage (RFC 9111, in part). Floor 2.
 
 The rules: reading takes no lock and no await; a document that is there is served whatever happens to its refresh, until
-`max_stale`; a forced fetch (somebody asks for what the document does not have) has a budget of its own; both budgets
-count attempts; only a usable answer replaces the document.
+`max_stale`; a forced fetch (somebody asks for what the document does not have) has a budget of its own, and neither
+budget spends the other's; both count attempts; only a usable answer replaces the document, and an older one never does.
 """
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from asgi_bearer.errors import VerifierUnavailable
-from asgi_bearer.remote.flight import Flights, wait_for
+from asgi_bearer.remote.flight import Flights, stops_the_loop, wait_for
 from asgi_bearer.remote.http import FetchError
 from asgi_bearer.rules import options
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_KEY = "document"
+_MAX_RETRY_AFTER = 300.0
+_REFRESH, _FORCED = "refresh", "forced"
+
+logger = logging.getLogger("asgi_bearer")
 
 
 def boottime() -> float:
@@ -67,14 +71,17 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched(Generic[T]):
-    """What a fetch brought: a parsed document with the headers it came with, or, with `value` None, that it is unchanged."""
+    """What a fetch brought: a parsed document with its headers, or, with `value` None, that it is unchanged."""
 
     value: T | None
     headers: Mapping[str, str]
 
 
 class Fetch(Protocol[T]):
-    """How a document is fetched. `since` holds the headers of the one we have, `forced` asks caches on the way to step aside."""
+    """How a document is fetched.
+
+    `since` holds the headers of the one we have; `forced` asks caches on the way to step aside.
+    """
 
     async def __call__(self, *, since: Mapping[str, str], forced: bool) -> Fetched[T]:
         """Return what was fetched; raise `FetchError` where the answer cannot be used."""
@@ -97,7 +104,8 @@ class Snapshot(Generic[T]):
 class Status:
     """How a remote document is, for readiness endpoints. Ages and pauses in seconds.
 
-    `age` is None before the first success; `failures` counts those since the last success; `last_error` is for operators.
+    `age` is None before the first success; `failures` counts those since the last success; `last_error` is for
+    operators.
     """
 
     age: float | None
@@ -114,7 +122,7 @@ class RemoteDocument(Generic[T]):
     `uniform` are the clock and the source of jitter.
     """
 
-    def __init__(  # noqa: PLR0913  # each is passed in so that nothing need be patched in
+    def __init__(
         self,
         what: str,
         fetch: Fetch[T],
@@ -135,7 +143,9 @@ class RemoteDocument(Generic[T]):
         self._forced_after = -1.0
         self._failures = 0
         self._last_error: str | None = None
-        self._flights: Flights[FetchError | bool] = Flights()
+        self._attempts = 0
+        self._newest = 0
+        self._flights: Flights[bool] = Flights()
 
     def peek(self) -> Snapshot[T] | None:
         """Return the document, or None where there is none that may be served. It starts a refresh that is due."""
@@ -151,12 +161,13 @@ class RemoteDocument(Generic[T]):
         snapshot = self.peek()
         if snapshot is not None:
             return snapshot
-        flight = self._flights.under_way(_KEY)
+        flight = self._flights.under_way(_REFRESH)
         if flight is None:
             self._require_due()
             flight = self._launch(forced=False)
-        await self._wait(flight, self._freshness.max_waiters)
-        return self._require_snapshot()
+        if await wait_for(flight, seconds=self._freshness.wait, max_waiters=self._freshness.max_waiters):
+            return self._require_snapshot()
+        raise self._unavailable(self._due_at)
 
     async def renew(self) -> Snapshot[T]:
         """Return the document as it is now, for somebody who misses something in it.
@@ -164,16 +175,17 @@ class RemoteDocument(Generic[T]):
         At most one fetch within `cooldown`. In between the answer is at once: the document, where the last attempt
         brought one, else `VerifierUnavailable`.
         """
-        now = self._monotonic()
-        flight = self._flights.under_way(_KEY)
+        # Not a refresh that is under way: it may have begun before what is missed was there, or be answered by a cache.
+        flight = self._flights.under_way(_FORCED)
         if flight is None:
-            if now < self._forced_after:
+            if self._monotonic() < self._forced_after:
                 if self._failures:
-                    raise self._unavailable(self._forced_after - now)
+                    raise self._unavailable(self._forced_after)
                 return self._require_snapshot()
             flight = self._launch(forced=True)
-        await self._wait(flight, self._freshness.max_forced_waiters)
-        return self._require_snapshot()
+        if await wait_for(flight, seconds=self._freshness.wait, max_waiters=self._freshness.max_forced_waiters):
+            return self._require_snapshot()
+        raise self._unavailable(self._forced_after)
 
     def status(self) -> Status:
         """Return how the document is."""
@@ -187,45 +199,48 @@ class RemoteDocument(Generic[T]):
             last_error=self._last_error,
         )
 
-    def _launch(self, *, forced: bool) -> Flight[FetchError | bool]:
+    def _launch(self, *, forced: bool) -> Flight[bool]:
         if forced:
             # At the start, not at the end: an attempt that never ends counts as well.
             self._forced_after = self._monotonic() + self._freshness.cooldown
-        return self._flights.launch(_KEY, lambda: self._attempt(forced=forced))
+        return self._flights.launch(_FORCED if forced else _REFRESH, lambda: self._attempt(forced=forced))
 
-    async def _wait(self, flight: Flight[FetchError | bool], max_waiters: int) -> None:
-        outcome = await wait_for(flight, seconds=self._freshness.wait, max_waiters=max_waiters)
-        if isinstance(outcome, FetchError):
-            raise self._unavailable(self._due_at - self._monotonic())
-
-    async def _attempt(self, *, forced: bool) -> FetchError | bool:
-        snapshot = self._snapshot
+    async def _attempt(self, *, forced: bool) -> bool:
+        """Fetch the document; tell whether that brought one."""
+        since = self._snapshot
+        self._attempts += 1
+        number = self._attempts
         try:
-            fetched = await self._fetch(since={} if snapshot is None else snapshot.headers, forced=forced)
-            if fetched.value is None and snapshot is None:
-                message = "the answer says 'not modified', and nothing was there to be modified"
-                raise FetchError(message)  # noqa: TRY301  # a failure like the others
+            fetched = await self._fetch(since={} if since is None else since.headers, forced=forced)
+            self._succeed(since, fetched, number)
         except FetchError as error:
-            self._fail(error, error.retry_after)
-            return error
-        except Exception as error:
-            self._fail(error, None)
+            self._fail(str(error), error.retry_after or 0.0, forced=forced)
+            return False
+        except BaseException as error:
+            if not stops_the_loop(error):
+                self._fail(type(error).__name__, 0.0, forced=forced)
             raise
-        self._succeed(fetched)
         return True
 
-    def _succeed(self, fetched: Fetched[T]) -> None:
-        now = self._monotonic()
-        old = self._snapshot
+    def _succeed(self, since: Snapshot[T] | None, fetched: Fetched[T], number: int) -> None:
         value, headers = fetched.value, fetched.headers
-        generation = 1 if old is None else old.generation
-        if old is not None and (value is None or self._same(old.value, value)):
-            # The very same objects, so that what was derived from them stays good (RFC 9111 section 4.3.4).
-            value, headers = old.value, {**old.headers, **headers}
-        elif old is not None:
-            generation += 1
         if value is None:
+            if since is None:
+                raise FetchError("the answer says 'not modified', and nothing was there to be modified")
+            # RFC 9111 section 4.3.4: the headers of a 304 update those of the document.
+            value, headers = since.value, {**since.headers, **headers}
+        if number < self._newest:
             return
+        self._newest = number
+        old = self._snapshot
+        generation = 1 if old is None else old.generation + 1
+        if old is not None and self._same(old.value, value):
+            # The very same objects, so that what was derived from them stays good.
+            value, generation = old.value, old.generation
+        self._keep(value, headers, generation)
+
+    def _keep(self, value: T, headers: Mapping[str, str], generation: int) -> None:
+        now = self._monotonic()
         fresh = self._fresh_for(headers)
         self._snapshot = Snapshot(
             value=value,
@@ -237,12 +252,17 @@ class RemoteDocument(Generic[T]):
         )
         self._failures, self._last_error, self._due_at = 0, None, self._snapshot.refresh_at
 
-    def _fail(self, error: Exception, retry_after: float | None) -> None:
+    def _fail(self, why: str, retry_after: float, *, forced: bool) -> None:
+        logger.warning("%s cannot be fetched: %s", self._what, why)
+        now = self._monotonic()
         self._failures += 1
-        self._last_error = str(error) if isinstance(error, FetchError) else type(error).__name__
-        pause = min(self._freshness.max_backoff, 2.0 ** min(self._failures - 1, 16)) * self._uniform(0.5, 1.0)
-        # RFC 9110 section 10.2.3, within reason
-        self._due_at = self._monotonic() + max(pause, min(retry_after or 0.0, 300.0))
+        self._last_error = why
+        if not forced:
+            pause = min(self._freshness.max_backoff, 2.0 ** min(self._failures - 1, 16)) * self._uniform(0.5, 1.0)
+            self._due_at = now + pause
+        # RFC 9110 section 10.2.3, within reason; it is the server that asks, so it holds for both budgets.
+        until = now + min(retry_after, _MAX_RETRY_AFTER)
+        self._due_at, self._forced_after = max(self._due_at, until), max(self._forced_after, until)
 
     def _fresh_for(self, headers: Mapping[str, str]) -> float:
         stated = max_age(headers)
@@ -250,25 +270,25 @@ class RemoteDocument(Generic[T]):
         return min(max(wanted, self._freshness.min_fresh), self._freshness.max_fresh)
 
     def _require_due(self) -> None:
-        now = self._monotonic()
-        if self._failures and now < self._due_at:
-            raise self._unavailable(self._due_at - now)
+        if self._failures and self._monotonic() < self._due_at:
+            raise self._unavailable(self._due_at)
 
     def _require_snapshot(self) -> Snapshot[T]:
         snapshot = self._snapshot
         if snapshot is None or self._monotonic() >= snapshot.stale_at:
-            raise self._unavailable(1.0)
+            raise self._unavailable(self._due_at)
         return snapshot
 
-    def _unavailable(self, retry_after: float) -> VerifierUnavailable:
+    def _unavailable(self, until: float) -> VerifierUnavailable:
         message = f"{self._what} cannot be had: {self._last_error or 'no attempt has ended'}"
-        return VerifierUnavailable(message, max(1.0, retry_after))
+        return VerifierUnavailable(message, max(1.0, until - self._monotonic()))
 
 
 def max_age(headers: Mapping[str, str]) -> float | None:
     """Return the max-age of Cache-Control in seconds (RFC 9111 section 5.2.2.1), None where there is none to read."""
     for directive in headers.get("cache-control", "").split(","):
         name, _, value = directive.strip().partition("=")
-        if name.lower() == "max-age" and value.strip('"').isdecimal() and len(value) <= 12:  # noqa: PLR2004
-            return float(value.strip('"'))
+        digits = value.strip('"')
+        if name.lower() == "max-age" and digits.isdecimal():
+            return float(digits)
     return None

@@ -1,12 +1,14 @@
 """One attempt for many waiters, owned by nobody's request. Floor 2.
 
 The rules: an attempt runs in a task of its own with an empty context, so that the end of the request that asked first
-neither cancels nor colours it; who waits has a deadline of its own; when an attempt ends, however it ends, it is gone.
+neither cancels nor colours it; who waits has a deadline of its own; when an attempt ends, however it ends, it is gone,
+and the event loop lives on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from contextvars import Context
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _tasks: set[asyncio.Task[None]] = set()
+
+logger = logging.getLogger("asgi_bearer")
 
 
 class Flight(Generic[T]):
@@ -88,14 +92,22 @@ async def _fly(
 ) -> None:
     try:
         flight.result = await attempt()
-    except Exception as error:  # noqa: BLE001  # nobody above could handle it: the waiters are told
-        flight.failure = error
     except BaseException as error:
         flight.failure = error
-        raise
+        if stops_the_loop(error):
+            raise
+        # Nobody above could handle it, and trio would end: the waiters are told.
+        logger.error("an attempt to reach the authorization server ended in %s", type(error).__name__)  # noqa: TRY400  # the text may hold anything
     finally:
         del flights[key]
         flight.landed.set()
+
+
+def stops_the_loop(error: BaseException) -> bool:
+    """Tell whether `error` is no failure of what was attempted, but the end of the task or of the process."""
+    kinds = (anyio.get_cancelled_exc_class(), KeyboardInterrupt, SystemExit)
+    # On trio, what is cancelled within a task group arrives as a group.
+    return isinstance(error, kinds) or (isinstance(error, BaseExceptionGroup) and error.subgroup(kinds) is not None)
 
 
 def _spawn(run: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -105,7 +117,7 @@ def _spawn(run: Callable[[], Coroutine[None, None, None]]) -> None:
 
         trio.lowlevel.spawn_system_task(run, context=Context())
         return
-    task = Context().run(asyncio.ensure_future, run())
+    task = asyncio.get_running_loop().create_task(run(), context=Context())
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
 

@@ -1,7 +1,7 @@
 """Bounded HTTP requests: a total deadline, a cap on the body, no redirects, cookies, credentials or proxies. Floor 2.
 
-The rule of this module: requests go through an httpx2 transport and not through a client, so that what we do not want of
-a client (following redirects, keeping cookies, reading the environment) is not there to be switched on by mistake.
+The rule of this module: requests go through an httpx2 transport and not through a client, so that what we do not want
+of a client (following redirects, keeping cookies, reading the environment) is not there to be switched on by mistake.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ Transport: TypeAlias = httpx2.AsyncBaseTransport
 
 
 class FetchError(Exception):
-    """A request had no usable answer. The message is for operators and holds nothing of the body."""
+    """A request had no usable answer. The message is for operators and holds nothing of the body.
+
+    `status` is that of the answer, None where there was none; `retry_after` is in seconds.
+    """
 
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -49,6 +52,10 @@ class Response(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def __repr__(self) -> str:
+        """Show nothing of what was answered: it may be about a token."""
+        return f"Response({self.status})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +122,7 @@ async def _exchange(transport: httpx2.AsyncBaseTransport, request: Request, limi
                 return await _read(answer, limits.max_bytes)
     except TimeoutError:
         message = f"no answer within {limits.timeout:g} s"
-    except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, UnicodeError) as error:
         message = f"the request failed ({type(error).__name__})"
     # Raised outside of the handler: the original error holds the request, and the request our credentials.
     raise FetchError(message)
@@ -142,14 +149,17 @@ async def _answer(
 
 async def _read(answer: httpx2.Response, max_bytes: int) -> Response:
     if answer.headers.get("content-encoding", "identity").lower() != "identity":
-        message = "the answer is compressed, which was not asked for"
-        raise FetchError(message)
+        raise FetchError("the answer is compressed, which was not asked for", status=answer.status_code)
     body = bytearray()
-    async for chunk in answer.aiter_raw():
-        body += chunk
-        if len(body) > max_bytes:
-            message = f"the answer is longer than {max_bytes} bytes"
-            raise FetchError(message)
+    with anyio.CancelScope() as scope:
+        # Not aiter_raw: it cannot read the answer of a transport that has read it already. The encoding is identity.
+        async for chunk in answer.aiter_bytes():
+            body += chunk
+            if len(body) > max_bytes:
+                # Ended from within, at its next read, the transport closes its own iterators; left by us, it would not.
+                scope.cancel()
+    if len(body) > max_bytes:
+        raise FetchError(f"the answer is longer than {max_bytes} bytes", status=answer.status_code)
     return Response(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, bytes(body))
 
 
@@ -161,10 +171,12 @@ def _open(context: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
 
 
 async def _ssl_context(url: str) -> ssl.SSLContext:
-    if url.startswith("https:"):
+    if url.lower().startswith("http:"):
+        return _empty_context()
+    if not _verifying_context.cache_info().currsize:
         # Reading the system's certificates takes tens of milliseconds: once, and not on the event loop.
-        return await anyio.to_thread.run_sync(_verifying_context)
-    return _empty_context()
+        await anyio.to_thread.run_sync(_verifying_context)
+    return _verifying_context()
 
 
 @lru_cache(maxsize=1)

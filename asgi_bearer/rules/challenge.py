@@ -1,8 +1,8 @@
 """From an error to its answer: status, WWW-Authenticate, body (RFC 6750 section 3, RFC 9470 section 3). Floor 1.
 
-The rules: every 401 carries a challenge with a realm; each attribute stands at most once, always quoted, and never with a
-backslash, since clients do not unescape; without credentials there is no error; the sentences are constants, so nothing
-of the request gets into the answer.
+The rules: every 401 carries a challenge with a realm; each attribute stands at most once, always quoted, and never with
+a backslash, since clients do not unescape; without credentials there is no error; the sentences are constants, so
+nothing of the request gets into the answer.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Challenger:
 
     def answer(self, error: BearerError) -> Answer:
         """Return the response to `error`."""
-        body = json.dumps({"error": error.error or "unauthorized", "error_description": self._description(error)}).encode()
+        members = {"error": error.error or "unauthorized", "error_description": self._description(error)}
+        body = json.dumps(members).encode("ascii")
         headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in self.headers(error).items()]
         headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode("ascii"))]
         return Answer(error.status_code, headers, body)
@@ -67,7 +68,8 @@ class Challenger:
             attributes["error_description"] = self._description(error)
         if isinstance(error, InsufficientAuthentication):
             attributes |= _step_up(error)
-        return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in attributes.items())
+        # Looked at once more where it is written: an error class of somebody else's must not be able to add a header.
+        return "Bearer " + ", ".join(f'{name}="{require_quotable(name, value)}"' for name, value in attributes.items())
 
     def _description(self, error: BearerError) -> str:
         if self._expose_reason and error.reason is not None:
@@ -84,7 +86,7 @@ def _step_up(error: InsufficientAuthentication) -> dict[str, str]:
     return attributes
 
 
-def require_quotable(name: str, value: str) -> str:
+def require_quotable(name: str, value: object) -> str:
     """Return `value`, or raise `ValueError` where it cannot stand between quotes in a header without an escape."""
     if not isinstance(value, str):
         message = f"{name} is a str, not {type(value).__name__}"

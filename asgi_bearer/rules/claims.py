@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from asgi_bearer.access_token import ReadOnlyDict, Verdict, freeze
+from asgi_bearer.access_token import Verdict, freeze
 from asgi_bearer.errors import InvalidToken, Reason
 
 Profile: TypeAlias = Literal["lax", "rfc9068"]
@@ -21,10 +21,11 @@ PROFILES: tuple[Profile, ...] = ("lax", "rfc9068")
 RFC9068_CLAIMS = ("iss", "exp", "aud", "sub", "client_id", "iat", "jti")
 # RFC 9068 section 4; "lax" also takes what most providers issue (RFC 7519 section 5.1)
 _TYP = {"rfc9068": frozenset({"at+jwt"}), "lax": frozenset({None, "jwt", "at+jwt"})}
-# OpenID Connect Core section 2, OpenID Connect Back-Channel Logout section 2.4, RFC 8417: claims of other kinds of tokens
+# OpenID Connect Core section 2, OpenID Connect Back-Channel Logout section 2.4, RFC 8417: claims of other tokens
 _FOREIGN_CLAIMS = ("at_hash", "c_hash", "events")
 # What Keycloak ("typ") and Cognito ("token_use") write into the payload of tokens that are no access tokens
 _FOREIGN_KINDS = frozenset({"id", "id_token", "refresh", "refresh_token", "offline", "logout", "logout_token"})
+_KIND_CLAIMS = ("typ", "token_use")
 _CLIENT_CLAIMS = ("client_id", "azp", "cid", "appid", "sub")
 _STRINGS = ("iss", "sub", "jti")
 # The last second that a datetime can hold
@@ -35,13 +36,15 @@ _LAST_SECOND = 253402300799
 class ClaimRules:
     """What one verifier insists on.
 
-    `issuers` and `audiences`: where the claim is there, it must name one of these; an empty set is not checked. What must
-    be there stands in `required_claims`. `leeway` is in seconds.
+    `issuers` and `audiences`: where the claim is there, it must name one of these; an empty set is not checked. What
+    must be there stands in `required_claims`. `audience_claim` is where the audience stands, for issuers that leave
+    `aud` out. `leeway` is in seconds.
     """
 
     issuers: frozenset[str]
     audiences: frozenset[str]
     leeway: float
+    audience_claim: str = "aud"
     required_claims: tuple[str, ...] = ()
     scope_claims: tuple[str, ...] = ("scope", "scp")
 
@@ -61,9 +64,9 @@ class Lifetime(NamedTuple):
 
 
 def check_typ(typ: str | None, profile: Profile) -> None:
-    """Raise `InvalidToken` unless the header says that this is an access token (RFC 9068 section 4, RFC 8725 section 3.11).
+    """Raise `InvalidToken` unless the header says that this is an access token.
 
-    `typ` is in lower case and without "application/".
+    RFC 9068 section 4, RFC 8725 section 3.11. `typ` is in lower case and without "application/".
     """
     if typ not in _TYP[profile]:
         raise InvalidToken(Reason.token_type)
@@ -71,13 +74,15 @@ def check_typ(typ: str | None, profile: Profile) -> None:
 
 def check_kind(claims: dict[str, Any]) -> None:
     """Raise `InvalidToken` where the claims are plainly those of another kind of token (RFC 8725 section 3.12)."""
-    if any(name in claims for name in _FOREIGN_CLAIMS):
-        raise InvalidToken(Reason.token_type)
-    for name in ("typ", "token_use"):
-        kind = claims.get(name)
-        if kind is not None and (not isinstance(kind, str) or kind.lower() in _FOREIGN_KINDS):
+    for name in _FOREIGN_CLAIMS:
+        if name in claims:
             raise InvalidToken(Reason.token_type)
-    if "nonce" in claims and not any(name in claims for name in ("scope", "scp", "client_id")):
+    for name in _KIND_CLAIMS:
+        if name in claims:
+            kind = claims[name]
+            if not isinstance(kind, str) or kind.lower() in _FOREIGN_KINDS:
+                raise InvalidToken(Reason.token_type)
+    if "nonce" in claims and not ("scope" in claims or "scp" in claims or "client_id" in claims):
         raise InvalidToken(Reason.token_type)
 
 
@@ -96,39 +101,41 @@ def check_claims(claims: dict[str, Any], rules: ClaimRules, now: float) -> Lifet
     lifetime.require(now)
     if rules.issuers and "iss" in claims and claims["iss"] not in rules.issuers:
         raise InvalidToken(Reason.issuer)
-    named = read_audience(claims)
+    named = read_audience(claims, rules.audience_claim)
     if rules.audiences and named and rules.audiences.isdisjoint(named):
         raise InvalidToken(Reason.audience)
     return lifetime
 
 
 def _lifetime(claims: dict[str, Any], leeway: float) -> Lifetime:
-    expires, starts, issued = (_date(claims, name) for name in ("exp", "nbf", "iat"))
-    if expires is not None and issued is not None and expires <= issued:
-        raise InvalidToken(Reason.expired)
-    start = max(-math.inf if starts is None else starts, -math.inf if issued is None else issued)
-    return Lifetime(start - leeway, math.inf if expires is None else expires + leeway)
+    start, end = -math.inf, math.inf
+    if "iat" in claims:
+        start = _date(claims["iat"])
+    if "exp" in claims:
+        end = _date(claims["exp"])
+        if end <= start:
+            # It ended before it was issued.
+            raise InvalidToken(Reason.expired)
+    if "nbf" in claims:
+        start = max(start, _date(claims["nbf"]))
+    return Lifetime(start - leeway, end + leeway)
 
 
-def _date(claims: dict[str, Any], name: str) -> float | None:
+def _date(value: object) -> float:
     """RFC 7519 section 2, NumericDate; a bool is an int to Python, and not to us."""
+    if (type(value) is int or type(value) is float) and 0 <= value <= _LAST_SECOND:
+        return value
+    raise InvalidToken(Reason.claim_type)
+
+
+def read_audience(claims: dict[str, Any], name: str = "aud") -> tuple[str, ...]:
+    """Return the claim, a str or a non-empty list of them (RFC 7519 section 4.1.3), as a tuple; () without it."""
     if name not in claims:
-        return None
-    value = claims[name]
-    if type(value) not in {int, float} or not 0 <= value <= _LAST_SECOND:
-        raise InvalidToken(Reason.claim_type)
-    return value  # type: ignore[no-any-return]
-
-
-def read_audience(claims: dict[str, Any]) -> tuple[str, ...]:
-    """Return the claim aud as a tuple: a str, or a list of them that is not empty (RFC 7519 section 4.1.3)."""
-    if "aud" not in claims:
         return ()
-    value = claims["aud"]
-    items = [value] if isinstance(value, str) else value
-    if not isinstance(items, list) or not items:
-        raise InvalidToken(Reason.claim_type)
-    return tuple([_text(item) for item in items])
+    value = claims[name]
+    if isinstance(value, list) and value:
+        return tuple([_text(item) for item in value])
+    return (_text(value),)
 
 
 def _text(value: object) -> str:
@@ -138,16 +145,16 @@ def _text(value: object) -> str:
 
 
 def read_verdict(claims: dict[str, Any], scope_claims: tuple[str, ...]) -> Verdict:
-    """Return what an `AccessToken` shows of checked claims; raise `InvalidToken` where scopes or client are mistyped."""
+    """Return what an `AccessToken` shows of checked claims; raise `InvalidToken` where scope or client is mistyped."""
     expires = claims.get("exp")
     return Verdict(
-        client_id=_read_client(claims),
-        scopes=_read_scopes(claims, scope_claims),
-        expires_at=None if expires is None else datetime.fromtimestamp(expires, UTC),
-        subject=claims.get("sub"),
-        issuer=claims.get("iss"),
-        audience=read_audience(claims),
-        claims=ReadOnlyDict({name: freeze(value) for name, value in claims.items()}),
+        _read_client(claims),
+        _read_scopes(claims, scope_claims),
+        None if expires is None else datetime.fromtimestamp(expires, UTC),
+        claims.get("sub"),
+        claims.get("iss"),
+        read_audience(claims),
+        freeze(claims),
     )
 
 
@@ -162,13 +169,16 @@ def _read_scopes(claims: dict[str, Any], scope_claims: tuple[str, ...]) -> tuple
     found: list[str] = []
     for path in scope_claims:
         value = find_claim(claims, path)
-        # RFC 8693 section 4.2: a string in which spaces part them. A list is what several providers send.
-        items = value.split(" ") if isinstance(value, str) else value
-        if items is not None:
-            if not isinstance(items, list):
-                raise InvalidToken(Reason.claim_type)
-            found += [_scope(item) for item in items if item != ""]
-    return tuple(dict.fromkeys(found))
+        if isinstance(value, str):
+            # RFC 8693 section 4.2: a string in which spaces part them
+            found += value.split(" ")
+        elif isinstance(value, list):
+            found += [_scope(item) for item in value]
+        elif value is not None:
+            raise InvalidToken(Reason.claim_type)
+    granted = dict.fromkeys(found)
+    granted.pop("", None)
+    return tuple(granted)
 
 
 def _scope(item: object) -> str:
@@ -182,8 +192,8 @@ def find_claim(claims: dict[str, Any], path: str) -> Any:
 
     The whole path is tried as a name first: names with dots are common ("https://example.com/roles").
     """
-    if path in claims:
-        return claims[path]
+    if path in claims or "." not in path:
+        return claims.get(path)
     value: Any = claims
     for name in path.split("."):
         if not isinstance(value, dict) or name not in value:

@@ -6,16 +6,24 @@ The rule of this module: a wrong type is a `TypeError`, a wrong value a `ValueEr
 from __future__ import annotations
 
 import ipaddress
-import math
+import re
+import sys
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 from asgi_bearer.errors import require_scope_token
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+F = TypeVar("F")
+
+_GREATEST = sys.float_info.max
+# RFC 3986 section 2: what a URL is written with, less the "#" before a fragment
+_URL = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
 
 
 class InsecureConfigurationWarning(UserWarning):
@@ -42,7 +50,7 @@ def texts(name: str, value: object) -> tuple[str, ...]:
     """Return one str, or a sequence of them, as a non-empty tuple."""
     if isinstance(value, str):
         return (text(name, value),)
-    items = _sequence(name, value)
+    items = _sequence(name, value, "a str or a sequence of str")
     if not items:
         message = f"{name} is an empty sequence: name at least one, or leave the option out"
         raise ValueError(message)
@@ -61,7 +69,7 @@ def scopes(name: str, value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         message = f"{name} is a sequence of scopes, not a str: write {value.split() or ['read']!r}"
         raise TypeError(message)
-    found = tuple(_sequence(name, value))
+    found = tuple(_sequence(name, value, "a sequence of scopes"))
     for scope in found:
         if not isinstance(scope, str):
             message = f"each scope of {name} is a str, not {type(scope).__name__}"
@@ -74,20 +82,20 @@ def scopes(name: str, value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _sequence(name: str, value: object) -> list[Any]:
+def _sequence(name: str, value: object, what: str) -> list[Any]:
     if isinstance(value, bytes | bytearray | dict) or not isinstance(value, Iterable):
-        message = f"{name} is a str or a sequence of str, not {type(value).__name__}"
+        message = f"{name} is {what}, not {type(value).__name__}"
         raise TypeError(message)
     return list(value)
 
 
-def seconds(name: str, value: object, *, least: float = 0.0, most: float = math.inf) -> float:
+def seconds(name: str, value: object, *, least: float = 0.0, most: float = _GREATEST) -> float:
     """Return a finite number of seconds between `least` and `most`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         message = f"{name} is a number of seconds, not {type(value).__name__}"
         raise TypeError(message)
-    if not math.isfinite(value) or not least <= value <= most:
-        bounds = f"{least:g} or more" if most == math.inf else f"from {least:g} to {most:g}"
+    if not least <= value <= most:  # so neither infinite nor NaN, nor an int that no float can hold
+        bounds = f"{least:g} or more" if most == _GREATEST else f"from {least:g} to {most:g}"
         message = f"{name} is a number of seconds, {bounds}, not {value!r}"
         raise ValueError(message)
     return float(value)
@@ -114,13 +122,15 @@ def flag(name: str, value: object) -> bool:
 
 def choice(name: str, value: object, among: Sequence[str]) -> str:
     """Return `value`, one of `among`."""
-    if not isinstance(value, str) or value not in among:
-        message = f"{name} is one of {', '.join(map(repr, among))}, not {value!r}"
+    message = f"{name} is one of {', '.join(map(repr, among))}, not {value!r}"
+    if not isinstance(value, str):
+        raise TypeError(message)
+    if value not in among:
         raise ValueError(message)
     return value
 
 
-def function(name: str, value: object) -> Any:
+def function(name: str, value: F) -> F:
     """Return `value`, something that can be called."""
     if not callable(value):
         message = f"{name} is a function, not {type(value).__name__}"
@@ -136,13 +146,15 @@ def url(name: str, value: object, *, allow_insecure_http: bool = False) -> str:
     address = text(name, value)
     parts = _split(name, address)
     if parts.scheme == "http" and not (allow_insecure_http or is_loopback(parts.hostname or "")):
-        message = f"{name} must be https: http is for localhost, or for allow_insecure_http=True within a trusted network"
+        message = (
+            f"{name} must be https: http is for localhost, or for allow_insecure_http=True within a trusted network"
+        )
         raise ValueError(message)
     return address
 
 
 def issuer(name: str, value: object, *, allow_insecure_http: bool = False) -> str:
-    """Return an issuer identifier to discover metadata from: an https URL without query or fragment (RFC 8414 section 2)."""
+    """Return an issuer identifier to discover metadata from: an https URL without query (RFC 8414 section 2)."""
     address = url(name, value, allow_insecure_http=allow_insecure_http)
     if "?" in address:
         message = f"{name} is an issuer identifier and has no query: write it as the provider's metadata does"
@@ -150,15 +162,15 @@ def issuer(name: str, value: object, *, allow_insecure_http: bool = False) -> st
     return address
 
 
-def _split(name: str, address: str) -> Any:
-    message = f"{name} must be an absolute https URL such as 'https://idp.example.com/path', without user, password or fragment"
+def _split(name: str, address: str) -> SplitResult:
+    message = f"{name} must be an https URL such as 'https://idp.example.com/path', without user, password or fragment"
     try:
         parts = urlsplit(address)
-        port_is_right = parts.port is None or parts.port > 0
+        port = parts.port
     except ValueError:
         raise ValueError(message) from None
-    plain = address.isascii() and address.isprintable() and not set(address) & set(' "<>\\^`{|}#')
-    if parts.scheme not in {"https", "http"} or not parts.hostname or "@" in parts.netloc or not (plain and port_is_right):
+    absolute = parts.scheme in {"https", "http"} and parts.hostname and port != 0
+    if not absolute or "@" in parts.netloc or not _URL.fullmatch(address):
         raise ValueError(message)
     return parts
 

@@ -1,7 +1,7 @@
 """Which paths are public: compared with the path that the application routes, character by character. Floor 1.
 
-The rule of this module: nothing is decoded, collapsed or folded, so `/health/`, `//health`, `/HEALTH` and `/health;x` are
-not `/health`: a path that no rule names is protected.
+The rule of this module: nothing is decoded, collapsed or folded, so `/health/`, `//health`, `/HEALTH` and `/health;x`
+are not `/health`: a path that no rule names is protected.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
-_PLAIN = re.compile(r"/[^?#%*\\\x00-\x20\x7f]*")
+_PLAIN = re.compile(r"/[^?#%*{}\\\x00-\x20\x7f]*")
 
 
 class PublicPaths:
@@ -31,10 +32,21 @@ class PublicPaths:
         return routed_path(scope) in self._paths
 
 
-def routed_path(scope: Mapping[str, Any]) -> str:
-    """Return the path that the application routes: what is left of `path` when `root_path` is taken off (ASGI, HTTP scope)."""
-    path, root = str(scope["path"]), str(scope.get("root_path") or "").rstrip("/")
-    return path[len(root) :] if root and path.startswith(f"{root}/") else path
+def routed_path(scope: Mapping[str, Any]) -> str | None:
+    """Return the path that the application routes: what is left of `path` when `root_path` is taken off.
+
+    ASGI, HTTP connection scope. Frameworks differ in whether a mount's part is still in `path`, so a path that begins
+    with the root is measured by `raw_path`, which is the whole one everywhere. None where that does not tell.
+    """
+    path: str = scope["path"]
+    root: str = scope.get("root_path") or ""
+    if not root or not (path == root or path.startswith(f"{root}/")):
+        return path
+    raw: bytes | None = scope.get("raw_path")
+    whole = None if raw is None else unquote(raw.decode("latin-1"))
+    if whole == path:
+        return path[len(root) :]
+    return path if whole == root + path else None
 
 
 def _path(path: object) -> str:
@@ -42,6 +54,8 @@ def _path(path: object) -> str:
         message = f"each path of public is a str, not {type(path).__name__}"
         raise TypeError(message)
     if not _PLAIN.fullmatch(path) or "//" in path or "/./" in f"{path}/" or "/../" in f"{path}/":
-        message = f"public: {path!r} is no plain path: write it decoded, from its first slash, as in '/health'; no wildcards"
+        message = (
+            f"public: {path!r} is no plain path: write it decoded, as in '/health', without wildcards or parameters"
+        )
         raise ValueError(message)
     return path

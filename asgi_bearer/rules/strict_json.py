@@ -1,8 +1,8 @@
 """JSON from strangers (RFC 8259, RFC 8725 section 3.7): one object, or a clear no. Floor 1.
 
-The rules: UTF-8 without a byte order mark; no name twice in one object (RFC 7519 section 4 lets us refuse, so we do); no
-NaN, Infinity or number that overflows; integers of 20 digits at most; no lone surrogate; a bounded depth, found before
-anything recurses. Time is linear in the size of the text.
+The rules: UTF-8 without a byte order mark; no name twice in one object (RFC 7519 section 4 lets us refuse, so we do);
+no NaN, Infinity or number that overflows; integers of 20 digits at most; no lone surrogate; a bounded depth, found
+before anything recurses. Time is linear in the size of the text.
 """
 
 from __future__ import annotations
@@ -36,14 +36,16 @@ def parse_object(data: bytes, *, max_bytes: int) -> dict[str, Any]:
         _refuse("not an object")
     if b"\\u" in data and _has_lone_surrogate(value):
         _refuse("a lone surrogate")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _decode(data: bytes) -> tuple[Any, str | None]:
-    """Return the value, or why there is none: raised from here, the decoder's error would follow with all of the text."""
+    """Return the value, or why there is none: raised from here, the decoder's error would follow with all the text."""
     try:
         # RFC 7515 section 4, RFC 8725 section 3.7: UTF-8 alone. json.loads would guess at UTF-16 and UTF-32.
-        return _DECODER.decode(data.decode("utf-8")), None
+        text = data.decode("utf-8").strip(" \t\n\r")  # RFC 8259 section 2: ws
+        value, end = _DECODER.raw_decode(text)
+        return value, None if end == len(text) else "not JSON in UTF-8"
     except NotStrictJSONError as error:
         return None, str(error)
     except ValueError:
@@ -78,7 +80,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > _MAX_DIGITS:
+    if len(digits.removeprefix("-")) > _MAX_DIGITS:
         _refuse(f"an integer of more than {_MAX_DIGITS} digits")
     return int(digits)
 

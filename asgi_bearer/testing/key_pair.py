@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RSAKeyPair:
     """An RSA key pair in PEM, 2048 bits. For development and tests: a real issuer keeps its private key to itself.
 
@@ -29,7 +29,7 @@ class RSAKeyPair:
         key = SigningKey.generate("RS256")
         return cls(public_key=key.public_pem, private_key=key.private_pem)
 
-    def create_token(  # noqa: PLR0913  # the claims a token usually has
+    def create_token(
         self,
         *,
         subject: str = "test-user",

@@ -1,8 +1,8 @@
 """Opaque tokens: the authorization server is asked, and its answer is read strictly (RFC 7662). Floor 4.
 
-The rules: only a 200 with a JSON object whose `active` is true or false is an answer, everything else is "we cannot know";
-what it says is checked again here, on every hit of the cache; many requests with one token make one call; refusals are
-kept apart, so that garbage cannot push good tokens out.
+The rules: only a 200 with a JSON object whose `active` is true or false is an answer, everything else is "we cannot
+know"; what it says is checked again here, its times on every hit of the cache; many requests with one token make one
+call; refusals are kept apart, so that garbage cannot push good tokens out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from asgi_bearer.remote.document import boottime
 from asgi_bearer.remote.flight import Flights, wait_for
 from asgi_bearer.remote.http import FetchError, Limits, Pool, Request
 from asgi_bearer.rules import options
-from asgi_bearer.rules.claims import ClaimRules, Lifetime, check_claims, read_verdict
+from asgi_bearer.rules.claims import ClaimRules, Lifetime, check_claims, check_kind, read_verdict
 from asgi_bearer.verifiers.token_cache import TokenCache
 
 if TYPE_CHECKING:
@@ -47,15 +47,15 @@ class _Known(NamedTuple):
 class IntrospectionTokenVerifier:
     """Verifies tokens by asking the authorization server's introspection endpoint.
 
-    - `introspection_endpoint`: its https URL; or `issuer` alone, in whose metadata it is found. With `issuer`, an answer
-      that has `iss` must have this one.
-    - `client_id`, `client_secret`: this server's own credentials there, sent by `client_auth`: "client_secret_basic" (both
-      parts form-encoded, RFC 6749 section 2.3.1) or "client_secret_post".
+    - `introspection_endpoint`: its https URL; or `issuer` alone, in whose metadata it is found. With `issuer`, an
+      answer that has `iss` must have this one.
+    - `client_id`, `client_secret`: this server's own credentials there, sent by `client_auth`: "client_secret_basic"
+      (both parts form-encoded, RFC 6749 section 2.3.1) or "client_secret_post".
     - `server_url`: this server's own URL (its resource identifier, RFC 8707): an answer that has `aud` must name it.
       `audience`, str or a sequence, takes its place and demands `aud`.
     - `required_scopes`: the token must have all of them. `leeway`: seconds (30, at most 300) for exp, nbf and iat.
-    - `cache_ttl`: seconds (30) for which "active" is remembered, never past exp: so long a revocation may go unnoticed. 0
-      asks on every request. `negative_ttl`: seconds (5) for "inactive". `cache_size`: how many active tokens (10000).
+    - `cache_ttl`: seconds (30) for which "active" is remembered, never past exp: so long a revocation may go unnoticed.
+      0 asks on every request. `negative_ttl`: seconds (5) for "inactive". `cache_size`: how many active tokens (10000).
     - `timeout`: seconds (3) for the whole answer. `allow_insecure_http`: takes http URLs other than loopback.
     - `transport`: an httpx2 transport, where the default (TLS verified, no proxy) will not do.
     - `clock`: the wall clock; `monotonic`: seconds on a clock that nobody sets.
@@ -64,7 +64,7 @@ class IntrospectionTokenVerifier:
     NOT check `cnf`: the door does. No constructor asks anybody; it raises `ValueError` or `TypeError`.
     """
 
-    def __init__(  # noqa: PLR0913  # the options of the public interface
+    def __init__(
         self,
         *,
         introspection_endpoint: str | None = None,
@@ -86,7 +86,8 @@ class IntrospectionTokenVerifier:
         monotonic: Callable[[], float] = boottime,
     ) -> None:
         allow = options.flag("allow_insecure_http", allow_insecure_http)
-        self._endpoint, self._discovery = _endpoint(introspection_endpoint, issuer, transport, allow_insecure_http=allow)
+        _require_transport(transport)
+        self._endpoint = _endpoint(introspection_endpoint, issuer, transport, allow_insecure_http=allow)
         self._client = _client(client_id, client_secret, client_auth)
         self._rules = _rules(issuer, server_url, audience, options.seconds("leeway", leeway, most=300.0))
         self.required_scopes = options.scopes("required_scopes", required_scopes)
@@ -153,12 +154,13 @@ class IntrospectionTokenVerifier:
 
     async def _introspect(self, token: str) -> dict[str, Any]:
         endpoint = self._endpoint
-        if endpoint is None and self._discovery is not None:
-            endpoint = await self._discovery.endpoint("introspection_endpoint")
-        response = await self._pool.fetch(introspection_request(str(endpoint), token, self._client), self._limits)
+        if isinstance(endpoint, Discovery):
+            endpoint = await endpoint.endpoint("introspection_endpoint")
+        response = await self._pool.fetch(introspection_request(endpoint, token, self._client), self._limits)
         if response.status in {400, 401, 403}:
             # Our own credentials or request are wrong: that says nothing about the token.
-            logger.error("the introspection endpoint refuses this server (%d): check client_id, client_secret, client_auth", response.status)
+            what = "the introspection endpoint refuses this server (%d): check client_id, client_secret and client_auth"
+            logger.error(what, response.status)
         answer = read_document(response)
         if not isinstance(answer.get("active"), bool):
             message = "the answer's active is not true or false (RFC 7662 section 2.2)"
@@ -172,6 +174,8 @@ class IntrospectionTokenVerifier:
         if token_type.lower() == "dpop" and "cnf" not in claims:
             # RFC 9449 section 7.1: bound to a key that the answer does not name
             raise InvalidToken(Reason.binding)
+        # Some endpoints answer for ID and refresh tokens as well.
+        check_kind(claims)
         lifetime = check_claims(claims, self._rules, self._clock())
         verdict = read_verdict(claims, self._rules.scope_claims)
         return _Known(verdict, lifetime, self._monotonic() + self._cache_ttl)
@@ -196,29 +200,36 @@ def introspection_request(endpoint: str, token: str, client: _Client) -> Request
     if client.method == "client_secret_post":
         form |= {"client_id": client.client_id, "client_secret": client.secret}
     else:
-        # RFC 6749 section 2.3.1: each part form-encoded first, or a colon or a percent sign in it reads as another secret
+        # RFC 6749 section 2.3.1: each part form-encoded first, or a colon or a percent sign in it reads as another one
         pair = f"{quote_plus(client.client_id)}:{quote_plus(client.secret)}"
         headers["authorization"] = "Basic " + base64.b64encode(pair.encode("ascii")).decode("ascii")
     return Request(method="POST", url=endpoint, headers=headers, body=urlencode(form).encode("ascii"))
 
 
+def _require_transport(transport: object) -> None:
+    if transport is not None and not callable(getattr(transport, "handle_async_request", None)):
+        message = (
+            f"transport is an httpx2 transport such as httpx2.AsyncHTTPTransport(), not {type(transport).__name__}"
+        )
+        raise TypeError(message)
+
+
 def _endpoint(
     endpoint: str | None, issuer: str | None, transport: Transport | None, *, allow_insecure_http: bool
-) -> tuple[str | None, Discovery | None]:
+) -> str | Discovery:
     if endpoint is not None:
-        if issuer is not None:
-            options.text("issuer", issuer)
-        return options.url("introspection_endpoint", endpoint, allow_insecure_http=allow_insecure_http), None
+        return options.url("introspection_endpoint", endpoint, allow_insecure_http=allow_insecure_http)
     if issuer is None:
         message = "IntrospectionTokenVerifier needs introspection_endpoint='https://...', or issuer= to find it"
         raise ValueError(message)
-    return None, Discovery(issuer, allow_insecure_http=allow_insecure_http, transport=transport)
+    return Discovery(issuer, allow_insecure_http=allow_insecure_http, transport=transport)
 
 
 def _client(client_id: str | None, client_secret: str | None, client_auth: str) -> _Client:
     method = options.choice("client_auth", client_auth, _CLIENT_AUTH)
     if client_id is None or client_secret is None:
-        message = f"{method} needs client_id= and client_secret=: the endpoint answers nobody it does not know (RFC 7662 section 2.1)"
+        # RFC 7662 section 2.1
+        message = f"{method} needs client_id= and client_secret=: the endpoint answers nobody it does not know"
         raise ValueError(message)
     return _Client(options.text("client_id", client_id), options.text("client_secret", client_secret), method)
 
@@ -229,7 +240,7 @@ def _rules(
     audiences = options.optional_texts("audience", audience)
     own = () if server_url is None else (options.text("server_url", server_url),)
     return ClaimRules(
-        issuers=frozenset(() if issuer is None else (issuer,)),
+        issuers=frozenset(() if issuer is None else (options.text("issuer", issuer),)),
         audiences=frozenset(audiences or own),
         leeway=leeway,
         required_claims=("aud",) if audiences else (),

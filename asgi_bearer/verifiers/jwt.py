@@ -6,7 +6,7 @@ The order is fixed: structure, typ and alg, key, signature, payload, claims, sco
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from asgi_bearer.access_token import AccessToken, Verdict
 from asgi_bearer.errors import InsufficientScope, InvalidToken, Reason
@@ -30,6 +30,8 @@ from asgi_bearer.verifiers.token_cache import TokenCache
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from asgi_bearer.rules.claims import Profile
+
 _SOURCES = ("public_key", "jwks_uri", "jwks", "secret", "keys")
 
 
@@ -48,7 +50,8 @@ class JWTVerifier:
 
     Exactly one source of keys:
 
-    - `public_key`: PEM (public key or certificate) as str or bytes, or a sequence of them. The token's `kid` is ignored.
+    - `public_key`: PEM (public key or certificate) as str or bytes, or a sequence of them. The token's `kid` is
+      ignored.
     - `jwks`: a JWK Set as a dict.
     - `jwks_uri`: the https URL of one; fetched once, refreshed ahead of time, kept through an outage.
     - `secret`: an HMAC secret, as long as the hash at least (32 bytes for HS256). A public key is refused.
@@ -59,23 +62,25 @@ class JWTVerifier:
 
     - `issuer`: `iss` must be this, or one of these, character by character. `audience`: `aud` must name this, or one of
       these. Leaving one out is possible, and warns (`InsecureConfigurationWarning`).
-    - `algorithm`: str or a sequence; narrows the algorithms. An RSA key that names none is used with the first that fits,
-      RS256 by default; `secret` takes one of HS256 (default), HS384, HS512.
+    - `algorithm`: str or a sequence; narrows the algorithms. An RSA key that names none is used with the first that
+      fits, RS256 by default; `secret` takes one of HS256 (default), HS384, HS512.
     - `required_scopes`: the token must have all of them (`InsufficientScope`).
     - `leeway`: seconds (30, at most 300) by which clocks may differ, for exp, nbf and iat.
     - `profile`: "lax" takes what most providers issue and refuses ID, refresh and logout tokens; "rfc9068" demands
       `typ: at+jwt` and every claim of RFC 9068 section 2.2, and an issuer and an audience to compare them with.
     - `required_claims`: claims that must be there; ("exp",) by default.
     - `scope_claims`: where scopes are read from, all that are there; dots lead into objects ("realm_access.roles").
-    - `cache_size`: how many good tokens are remembered (4096; 0 for none), for `cache_ttl` seconds (300) at most, and never
-      past their exp, their key, or what the key set may still be trusted for.
+    - `audience_claim`: where the audience stands, for issuers whose access tokens have no aud (Amazon Cognito:
+      client_id).
+    - `cache_size`: how many good tokens are remembered (4096; 0 for none), for `cache_ttl` seconds (300) at most, and
+      never past their exp, their key, or what the key set may still be trusted for.
     - `allow_insecure_http`: takes http URLs other than loopback. `clock`: the wall clock, in epoch seconds.
 
     It does NOT check whether a token was revoked, nor `cnf`: the door refuses bound tokens unless a check proves them.
     No request is made before the first token. Raises `ValueError` or `TypeError` for options that cannot be meant.
     """
 
-    def __init__(  # noqa: PLR0913  # the options of the public interface
+    def __init__(
         self,
         *,
         public_key: str | bytes | Sequence[str | bytes] | None = None,
@@ -88,28 +93,31 @@ class JWTVerifier:
         algorithm: str | Sequence[str] | None = None,
         required_scopes: Sequence[str] | None = None,
         leeway: float = 30.0,
-        profile: Literal["lax", "rfc9068"] = "lax",
+        profile: Profile = "lax",
         required_claims: Sequence[str] = ("exp",),
         scope_claims: Sequence[str] = ("scope", "scp"),
+        audience_claim: str = "aud",
         cache_size: int = 4096,
         cache_ttl: float = 300.0,
         allow_insecure_http: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         sources = dict(zip(_SOURCES, (public_key, jwks_uri, jwks, secret, keys), strict=True))
-        issuers = options.optional_texts("issuer", issuer)
+        self.issuers = issuers = options.optional_texts("issuer", issuer)
         audiences = options.optional_texts("audience", audience)
         self.required_scopes = options.scopes("required_scopes", required_scopes)
-        self._profile = cast("Literal['lax', 'rfc9068']", options.choice("profile", profile, PROFILES))
+        self._profile = cast("Profile", options.choice("profile", profile, PROFILES))
         self._algorithms = _algorithms(algorithm, secret=secret is not None)
         allow = options.flag("allow_insecure_http", allow_insecure_http)
-        self._keys = _key_set(sources, issuers, () if algorithm is None else self._algorithms, allow_insecure_http=allow)
+        narrowed = () if algorithm is None else self._algorithms
+        self._keys = _key_set(sources, issuers, narrowed, allow_insecure_http=allow)
         self._accepted = frozenset(self._algorithms)
         self._rules = ClaimRules(
             issuers=frozenset(issuers),
             audiences=frozenset(audiences),
             leeway=options.seconds("leeway", leeway, most=300.0),
-            required_claims=_required(required_claims, self._profile, issuers, audiences),
+            audience_claim=options.text("audience_claim", audience_claim),
+            required_claims=_required(required_claims, self._profile, issuers, audiences and (audience_claim,)),
             scope_claims=options.texts("scope_claims", scope_claims),
         )
         self._cache: TokenCache[_Entry] = TokenCache(options.count("cache_size", cache_size))
@@ -117,12 +125,14 @@ class JWTVerifier:
         self._clock = options.function("clock", clock)
         self._reader = CompactReader()
         if not audiences:
-            options.warn_insecure("JWTVerifier has no audience: it takes tokens that were issued for other APIs; write audience=")
+            options.warn_insecure("JWTVerifier has no audience: it takes tokens issued for other APIs; write audience=")
         if not issuers:
             options.warn_insecure("JWTVerifier has no issuer: it takes whatever its keys have signed; write issuer=")
 
     async def verify_token(self, token: str) -> AccessToken:
         """Return the verified token. Raises `InvalidToken`, `InsufficientScope` or `VerifierUnavailable`."""
+        if not token.isascii():
+            raise InvalidToken(Reason.malformed)
         key = self._cache.key(token)
         entry = self._cache.get(key)
         now = self._clock()
@@ -160,24 +170,22 @@ class JWTVerifier:
             raise InvalidToken(Reason.unsupported_algorithm)
         # Before the keys are found: a set that changes meanwhile then makes the entry be looked at again.
         generation = self._keys.current()
-        key = await self._signer(compact)
+        key = _signer(compact, await self._keys.find(compact.header.kid, compact.header.alg))
         self._reader.remember(compact)
         claims = parse_json(compact.payload, MAX_PAYLOAD_BYTES)
         check_kind(claims)
         lifetime = check_claims(claims, self._rules, now)
         verdict = read_verdict(claims, self._rules.scope_claims)
-        return _Entry(verdict, *self._remembered(lifetime, now), key.thumbprint, generation)
+        # From now on and no earlier, so that a clock set back does not make a verdict live longer than `cache_ttl`.
+        end = min(lifetime.end, now + self._cache_ttl)
+        return _Entry(verdict, now, end, key.thumbprint, generation)
 
-    async def _signer(self, compact: Compact) -> Key:
-        keys = await self._keys.find(compact.header.kid, compact.header.alg)
-        for key in keys:
-            if key.verify(compact.signing_input, compact.signature):
-                return key
-        raise InvalidToken(Reason.signature if keys else Reason.unknown_key)
 
-    def _remembered(self, lifetime: Lifetime, now: float) -> tuple[float, float]:
-        """From now on, so that a clock set back does not make a verdict live longer than `cache_ttl`."""
-        return now, min(lifetime.end, now + self._cache_ttl)
+def _signer(compact: Compact, keys: Sequence[Key]) -> Key:
+    for key in keys:
+        if key.verify(compact.signing_input, compact.signature):
+            return key
+    raise InvalidToken(Reason.signature if keys else Reason.unknown_key)
 
 
 def _algorithms(algorithm: str | Sequence[str] | None, *, secret: bool) -> tuple[str, ...]:
@@ -212,18 +220,25 @@ def _key_set(
     if given[0] == "jwks_uri":
         return RemoteKeySet(value, algorithm=algorithms or None, allow_insecure_http=allow_insecure_http)
     if given[0] == "jwks":
+        if not isinstance(value, dict):
+            message = f"jwks is a JWK Set as a dict, {{'keys': [...]}}, not {type(value).__name__}"
+            raise TypeError(message)
         return StaticKeySet(value, algorithm=algorithms or None)
     if given[0] == "secret":
         return StaticKeySet([secret_key(value, algorithms[0] if algorithms else SECRET_ALGORITHMS[0])])
-    if not all(callable(getattr(value, method, None)) for method in ("find", "current", "holds")):
-        message = f"keys is a KeySet (RemoteKeySet, StaticKeySet, or an object with find, current and holds), not {type(value).__name__}"
+    methods = ("find", "current", "holds")
+    if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in methods):
+        kind = type(value).__name__
+        message = f"keys is a KeySet (RemoteKeySet, StaticKeySet, or what has find, current and holds), not {kind}"
         raise TypeError(message)
     return cast("KeySet", value)
 
 
 def _discovered(issuers: tuple[str, ...], algorithms: tuple[str, ...], *, allow_insecure_http: bool) -> KeySet:
     if len(issuers) != 1:
-        message = "JWTVerifier needs keys: write issuer='https://...' to find them, or public_key, jwks, jwks_uri, secret or keys"
+        message = (
+            "JWTVerifier needs keys: write one issuer= to find them, or public_key, jwks, jwks_uri, secret or keys"
+        )
         raise ValueError(message)
     discovery = Discovery(issuers[0], allow_insecure_http=allow_insecure_http)
     return RemoteKeySet(discovery, algorithm=algorithms or None, allow_insecure_http=allow_insecure_http)
@@ -232,19 +247,25 @@ def _discovered(issuers: tuple[str, ...], algorithms: tuple[str, ...], *, allow_
 def _pem_keys(pems: object, algorithms: tuple[str, ...]) -> KeySet:
     if isinstance(pems, str | bytes):
         pems = [pems]
-    if not isinstance(pems, list | tuple) or not pems:
+    if not isinstance(pems, list | tuple):
         message = f"public_key is PEM as str or bytes, or a sequence of them, not {type(pems).__name__}"
         raise TypeError(message)
+    if not pems:
+        message = "public_key is an empty sequence: name at least one key"
+        raise ValueError(message)
     return StaticKeySet([import_pem(pem, algorithms) for pem in pems])
 
 
 def _required(
-    required_claims: Sequence[str], profile: Literal["lax", "rfc9068"], issuers: tuple[str, ...], audiences: tuple[str, ...]
+    required_claims: Sequence[str],
+    profile: Profile,
+    issuers: tuple[str, ...],
+    audience: tuple[str, ...],
 ) -> tuple[str, ...]:
-    if profile == "rfc9068" and not (issuers and audiences):
+    if profile == "rfc9068" and not (issuers and audience):
         message = "profile='rfc9068' compares iss and aud (RFC 9068 section 4): write issuer= and audience="
         raise ValueError(message)
     named = options.texts("required_claims", required_claims) if required_claims else ()
     by_profile = RFC9068_CLAIMS if profile == "rfc9068" else ()
-    by_options = (*(("iss",) if issuers else ()), *(("aud",) if audiences else ()))
+    by_options = (*(("iss",) if issuers else ()), *audience)
     return tuple(dict.fromkeys((*by_profile, *named, *by_options)))

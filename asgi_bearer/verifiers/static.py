@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import logging
 import math
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("asgi_bearer")
 
+_B64TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 # The last second that a datetime can hold
 _LAST_SECOND = 253402300799
 
@@ -32,8 +35,8 @@ class StaticTokenVerifier:
     """Takes the tokens of a dict: for development and tests, which it says in the log once.
 
     `tokens` is {token: {"client_id": ..., "scopes": [...], "sub": ..., "expires_at": ...}}; `client_id` must be there,
-    `expires_at` is epoch seconds or an aware datetime, and whatever else is there becomes a claim. `required_scopes`: the
-    token must have all of them. `clock`: the wall clock, in epoch seconds.
+    `expires_at` is epoch seconds or an aware datetime, and whatever else is there becomes a claim, so JSON must be able
+    to hold it. `required_scopes`: the token must have all of them. `clock`: the wall clock, in epoch seconds.
 
     It does NOT know issuers or audiences, and there is no leeway. Raises `ValueError` or `TypeError` at construction.
     """
@@ -51,12 +54,10 @@ class StaticTokenVerifier:
         if not tokens:
             message = "tokens is empty: nobody could come in"
             raise ValueError(message)
-        self._entries = [
-            (_digest(options.text("each token of tokens", token)), _read_entry(entry)) for token, entry in tokens.items()
-        ]
+        self._entries = [(_digest(_require_token(token)), _read_entry(entry)) for token, entry in tokens.items()]
         self.required_scopes = options.scopes("required_scopes", required_scopes)
         self._clock = options.function("clock", clock)
-        logger.warning("StaticTokenVerifier is for development and tests: its tokens do not expire by themselves")
+        logger.warning("StaticTokenVerifier is for development and tests: its tokens stand in the configuration")
 
     async def verify_token(self, token: str) -> AccessToken:
         """Return the token's entry. Raises `InvalidToken` or `InsufficientScope`."""
@@ -82,13 +83,26 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
+def _require_token(token: object) -> str:
+    """Refuse what no request can carry: the door would turn it away before it is looked up."""
+    text = options.text("each token of tokens", token)
+    if not _B64TOKEN.fullmatch(text):
+        message = "each token of tokens is letters, digits and -._~+/, with = at its end only (RFC 6750 section 2.1)"
+        raise ValueError(message)
+    return text
+
+
 def _read_entry(entry: object) -> Verdict:
     if not isinstance(entry, Mapping):
-        message = f"each token's entry is a dict such as {{'client_id': 'app', 'scopes': ['read']}}, not {type(entry).__name__}"
+        kind = type(entry).__name__
+        message = f"each token's entry is a dict such as {{'client_id': 'app', 'scopes': ['read']}}, not {kind}"
         raise TypeError(message)
     members = dict(entry)
     if "client_id" not in members:
         message = "each token's entry has a client_id: write {'client_id': 'app', ...}"
+        raise ValueError(message)
+    if "scope" in members:
+        message = "each token's entry has its scopes as a sequence: write {'scopes': ['read'], ...}, and no scope"
         raise ValueError(message)
     client_id = options.text("client_id", members.pop("client_id"))
     scopes = options.scopes("scopes", members.pop("scopes", None))
@@ -111,7 +125,18 @@ def _claims(client_id: str, scopes: tuple[str, ...], subject: str | None, others
     claims = {"client_id": client_id, "scope": " ".join(scopes), **others}
     if subject is not None:
         claims["sub"] = subject
+    for name, value in claims.items():
+        _require_json(name, value)
     return ReadOnlyDict({name: freeze(value) for name, value in claims.items()})
+
+
+def _require_json(name: object, value: object) -> None:
+    options.text("the name of each claim", name)
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        message = f"{name} is not something that JSON can hold: write str, numbers, lists, dicts, True, False or None"
+        raise ValueError(message) from None
 
 
 def _read_expiry(value: object) -> datetime | None:

@@ -1,15 +1,14 @@
 """Verdicts by token, bounded in number and holding no token. Floor 4.
 
 The rules: the key is a hash with a random prefix of this cache's own, so that nothing in it can be matched with a token
-from outside, and no two verifiers ever share a verdict; whoever takes an entry out checks whether it still holds; a race
-between threads counts as a miss.
+from outside, and no two verifiers ever share a verdict; whoever takes an entry out checks whether it still holds; a
+race between threads counts as a miss.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from cachetools import LRUCache
@@ -38,18 +37,21 @@ class TokenCache(Generic[V]):
 
     def get(self, key: bytes) -> V | None:
         """Return the entry, or None."""
+        entries = self._entries
+        # Looked for first: most misses are tokens never seen, and a KeyError costs as much as the hash.
+        if key not in entries:
+            return None
         try:
-            return self._entries[key]
+            return entries[key]
         except KeyError:
             return None
 
     def put(self, key: bytes, entry: V, token: str) -> None:
         """Keep `entry`, unless the token is so long that it was made to fill the cache's time, not its room."""
-        if self._size and len(token) <= MAX_TOKEN_LENGTH:
-            with suppress(KeyError, RuntimeError):
-                self._entries[key] = entry
-
-    def drop(self, key: bytes) -> None:
-        """Forget the entry, if it is there."""
-        with suppress(KeyError):
-            del self._entries[key]
+        if not self._size or len(token) > MAX_TOKEN_LENGTH:
+            return
+        try:
+            self._entries[key] = entry
+        except (KeyError, RuntimeError):
+            # Two threads at once can leave the entries and their order at odds, and then no entry gets in any more.
+            self._entries = LRUCache(self._size)

@@ -1,0 +1,47 @@
+"""Django's ASGI handler, with the door around it. It speaks HTTP alone, and no lifespan."""
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse, JsonResponse
+from django.urls import path
+from frameworks.apps.common import DOOR, Arrivals, ASGIApp, callers
+
+from asgi_bearer import BearerMiddleware, TokenVerifier, get_access_token
+
+
+def build(verifier: TokenVerifier, arrivals: list[str]) -> ASGIApp:
+    if not settings.configured:
+        settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="for the tests", LOGGING_CONFIG=None)
+    handler = cast("ASGIApp", get_asgi_application())
+    return BearerMiddleware(Arrivals(handler, arrivals), verifier, **DOOR)
+
+
+async def whoami(request: ASGIRequest) -> HttpResponse:
+    return JsonResponse(callers(request.scope))
+
+
+def whoami_in_a_thread(request: ASGIRequest) -> HttpResponse:
+    return JsonResponse(callers(request.scope))
+
+
+async def echo(request: ASGIRequest) -> HttpResponse:
+    return HttpResponse(request.body)
+
+
+async def sensitive(request: ASGIRequest) -> HttpResponse:
+    token = get_access_token()
+    assert token is not None
+    token.require_scopes("data:read_sensitive")
+    return JsonResponse(callers(request.scope))
+
+
+urlpatterns: list[Any] = [
+    path("health", whoami),
+    path("whoami", whoami),
+    path("sync", whoami_in_a_thread),
+    path("echo", echo),
+    path("sensitive", sensitive),
+]
