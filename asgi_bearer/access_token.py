@@ -52,13 +52,6 @@ class ReadOnlyDict(dict[str, Any]):
     def __init__(self, members: Mapping[str, Any] = MappingProxyType({})) -> None:
         """Do nothing: `dict.__init__` called a second time would change what is there."""
 
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        message = "claims are read-only: dict(token.claims) is a copy that can be changed"
-        raise TypeError(message)
-
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
-
     def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
         """Copy and pickle as a plain dict."""
         return dict, (dict(self),)
@@ -68,6 +61,15 @@ class ReadOnlyDict(dict[str, Any]):
         from copy import deepcopy  # noqa: PLC0415  # seldom needed
 
         return {name: deepcopy(value, memo) for name, value in self.items()}
+
+
+def _refuse(_self: ReadOnlyDict, *_: object, **__: object) -> NoReturn:
+    message = "claims are read-only: dict(token.claims) is a copy that can be changed"
+    raise TypeError(message)
+
+
+for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"):
+    setattr(ReadOnlyDict, _name, _refuse)
 
 
 def freeze(value: Any) -> Any:
@@ -296,7 +298,7 @@ class BearerUser:
     is_authenticated = True
 
     def __init__(self, access_token: AccessToken) -> None:
-        self.access_token = access_token
+        self.access_token: AccessToken = access_token
 
     @property
     def identity(self) -> str:

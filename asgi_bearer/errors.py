@@ -77,7 +77,7 @@ class BearerError(HTTPException):
     def __init__(self, *args: object) -> None:
         # Not HTTPException.__init__: it would store headers, and ours depend on the door that is asked.
         Exception.__init__(self, *args)
-        self.detail = self.description
+        self.detail: str = self.description
 
     @property
     def headers(self) -> Mapping[str, str]:  # type: ignore[override]  # read from the door, so never set
@@ -106,7 +106,7 @@ class InvalidRequest(BearerError):
     """The credentials cannot be read: malformed, or given more than once. Answer: 400 invalid_request."""
 
     status_code = 400
-    error = "invalid_request"
+    error: str | None = "invalid_request"
     description = "The credentials are malformed: send one Authorization header with one Bearer token."
 
 
@@ -116,12 +116,12 @@ class InvalidToken(BearerError):
     `reason` says why to the log and to events; whatever the reason, the client reads the same sentence.
     """
 
-    error = "invalid_token"
+    error: str | None = "invalid_token"
     description = "The access token was not accepted."
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
-        self.reason = Reason(reason)
+        self.reason: Reason | None = Reason(reason)
 
 
 class InsufficientScope(BearerError):
@@ -132,11 +132,11 @@ class InsufficientScope(BearerError):
     """
 
     status_code = 403
-    error = "insufficient_scope"
+    error: str | None = "insufficient_scope"
     description = "The access token lacks a permission that this request needs."
 
     def __init__(self, required: str | Iterable[str] = ()) -> None:
-        self.required = _tokens(required, "a scope")
+        self.required: tuple[str, ...] = _tokens(required, "a scope")
         super().__init__(self.required)
 
 
@@ -148,15 +148,15 @@ class InsufficientAuthentication(BearerError):
     `ValueError`.
     """
 
-    error = "insufficient_user_authentication"
+    error: str | None = "insufficient_user_authentication"
     description = "This request needs a stronger or more recent authentication."
 
     def __init__(self, acr_values: str | Iterable[str] = (), max_age: int | None = None) -> None:
-        self.acr_values = _tokens(acr_values, "an acr value")
+        self.acr_values: tuple[str, ...] = _tokens(acr_values, "an acr value")
         if max_age is not None and (not isinstance(max_age, int) or isinstance(max_age, bool) or max_age < 0):
             message = "max_age is a number of seconds: a whole number, 0 or more"
             raise ValueError(message)
-        self.max_age = max_age
+        self.max_age: int | None = max_age
         super().__init__(self.acr_values, max_age)
 
 
@@ -168,7 +168,7 @@ class VerifierUnavailable(BearerError):
     """
 
     status_code = 503
-    error = "temporarily_unavailable"
+    error: str | None = "temporarily_unavailable"
     description = "Access tokens cannot be verified at the moment; try again later."
 
     def __init__(self, message: str, retry_after: float = 1) -> None:

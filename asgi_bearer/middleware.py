@@ -40,7 +40,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-logger = logging.getLogger("asgi_bearer")
+_logger = logging.getLogger("asgi_bearer")
 
 _ANONYMOUS = Anonymous()
 _NOBODY = AnonymousUser()
@@ -96,7 +96,7 @@ class BearerMiddleware:
         on_event: Callable[[Event], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.app = options.function("app", app)
+        self.app: ASGIApp = options.function("app", app)
         self._verifier = _verifier(verifier)
         self._required_scopes = options.scopes("required_scopes", required_scopes)
         self._optional = options.flag("optional", optional)
@@ -129,7 +129,7 @@ class BearerMiddleware:
                 return
             except Exception as error:
                 # Without its text and its traceback: what it was raised about may be the token.
-                logger.error("the verifier or a check failed with %s: this is a 500", type(error).__name__)  # noqa: TRY400
+                _logger.error("the verifier or a check failed with %s: this is a 500", type(error).__name__)  # noqa: TRY400
                 raise
         if token is None:
             scope = {**scope, "auth": _ANONYMOUS, "user": _NOBODY}
@@ -167,9 +167,9 @@ class BearerMiddleware:
         try:
             await method()
         except VerifierUnavailable as error:
-            logger.warning("the verifier's %s failed: %s", name, error.message)
+            _logger.warning("the verifier's %s failed: %s", name, error.message)
         except Exception as error:  # noqa: BLE001  # the application starts and ends all the same
-            logger.error("the verifier's %s failed with %s", name, type(error).__name__)  # noqa: TRY400  # without its text
+            _logger.error("the verifier's %s failed with %s", name, type(error).__name__)  # noqa: TRY400  # without its text
 
     def _asks_nobody(self, scope: Scope) -> bool:
         return (scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope)) or (
@@ -218,11 +218,11 @@ class BearerMiddleware:
     def _tell_refusal(self, error: BearerError, text: str | None) -> None:
         token_id = None if text is None else fingerprint(text)
         if isinstance(error, VerifierUnavailable):
-            logger.warning("token %s cannot be verified: %s", token_id, error.message, extra={"token_id": token_id})
+            _logger.warning("token %s cannot be verified: %s", token_id, error.message, extra={"token_id": token_id})
             event: Event = Unavailable(message=error.message, retry_after=error.retry_after, token_id=token_id)
         else:
             fields = {"token_id": token_id, "status": error.status_code, "reason": error.reason}
-            logger.info("refused: %s, token %s", error, token_id, extra=fields)
+            _logger.info("refused: %s, token %s", error, token_id, extra=fields)
             event = Rejected(status=error.status_code, error=error.error, reason=error.reason, token_id=token_id)
         self._tell(event)
 
@@ -232,7 +232,7 @@ class BearerMiddleware:
         try:
             self._on_event(event)
         except Exception as error:  # noqa: BLE001  # a listener's failure is not the request's
-            logger.error("on_event failed with %s", type(error).__name__)  # noqa: TRY400  # without its text
+            _logger.error("on_event failed with %s", type(error).__name__)  # noqa: TRY400  # without its text
 
 
 def _verifier(verifier: TokenVerifier) -> TokenVerifier:

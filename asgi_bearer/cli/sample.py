@@ -39,7 +39,7 @@ async def administer(request: Request) -> JSONResponse:
     return JSONResponse({"done": True})
 
 
-app = Starlette(
+app: Starlette = Starlette(
     routes=[
         Route("/", show_index),
         Route("/me", show_caller),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-logger = logging.getLogger("asgi_bearer")
+_logger = logging.getLogger("asgi_bearer")
 
 TokenFormat = Literal["jwt", "opaque"]
 
@@ -66,8 +66,8 @@ class Issuer:
         clock: Callable[[], float] = time.time,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        self.url = options.issuer("url", url)
-        self.token_format = options.choice("token_format", token_format, ("jwt", "opaque"))
+        self.url: str = options.issuer("url", url)
+        self.token_format: str = options.choice("token_format", token_format, ("jwt", "opaque"))
         self._audience = options.texts("audience", audience)
         self._clock = options.function("clock", clock)
         self._random_bytes = options.function("random_bytes", random_bytes)
@@ -77,7 +77,7 @@ class Issuer:
         self._key = SigningKey.generate(algorithm)
         self._issued: LRUCache[bytes, dict[str, Any]] = LRUCache(_REMEMBERED)
         self._router = Router(routes(self), redirect_slashes=False)
-        logger.warning("Issuer %s is for development and tests: it gives tokens to whoever asks", url)
+        _logger.warning("Issuer %s is for development and tests: it gives tokens to whoever asks", url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI says."""

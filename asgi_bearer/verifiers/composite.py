@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from asgi_bearer.errors import InvalidToken, Reason, VerifierUnavailable
-from asgi_bearer.keys.compact import MAX_PAYLOAD_BYTES, CompactReader, parse_json
+from asgi_bearer.keys.compact import MAX_PAYLOAD_BYTES, Compact, CompactReader, parse_json
 from asgi_bearer.remote.document import boottime
 from asgi_bearer.rules import options
 from asgi_bearer.verifiers.tenants import Recent, Tenants, answers_for, is_strategy, kind_of
@@ -134,16 +134,17 @@ class MultiIssuerVerifier:
         """Return what the issuer's strategy returns. Raises what it raises, and `InvalidToken` where none is chosen."""
         if self._opaque is not None and not _is_compact(token):
             return await self._opaque.verify_token(token)
-        # Python's own hash is enough to remember a choice: the strategy is asked on every request all the same.
+        # Python's own hash is enough to remember a choice: whoever is chosen verifies the token on every request.
         key = hash(token)
-        remembered = self._routes.get(key)
-        issuer = remembered or self._unverified_issuer(token)
-        verifier = self._by_issuer.get(issuer)
-        if verifier is None:
-            verifier = await self._tenants.find(issuer)
-        verified = await verifier.verify_token(token)
-        if remembered is None and verified is not None:
+        issuer = self._routes.get(key)
+        if issuer is not None:
+            return await (await self._find(issuer)).verify_token(token)
+        compact = self._reader.read(token)
+        issuer = _unverified_issuer(compact)
+        verified = await (await self._find(issuer)).verify_token(token)
+        if verified is not None:
             # Not before: a token that is refused must not push good ones out.
+            self._reader.remember(compact)
             self._routes.put(key, issuer)
         return verified
 
@@ -155,13 +156,18 @@ class MultiIssuerVerifier:
         """Close what the strategies keep open, those that `resolve` returned and that are remembered included."""
         await _call_each("aclose", _distinct((*self._configured, *self._tenants.verifiers())))
 
-    def _unverified_issuer(self, token: str) -> str:
-        issuer = parse_json(self._reader.read(token).payload, MAX_PAYLOAD_BYTES).get("iss", _MISSING)
-        if issuer is _MISSING:
-            raise InvalidToken(Reason.missing_claim)
-        if not isinstance(issuer, str):
-            raise InvalidToken(Reason.claim_type)
-        return issuer
+    async def _find(self, issuer: str) -> TokenVerifier:
+        verifier = self._by_issuer.get(issuer)
+        return await self._tenants.find(issuer) if verifier is None else verifier
+
+
+def _unverified_issuer(compact: Compact) -> str:
+    issuer = parse_json(compact.payload, MAX_PAYLOAD_BYTES).get("iss", _MISSING)
+    if issuer is _MISSING:
+        raise InvalidToken(Reason.missing_claim)
+    if not isinstance(issuer, str):
+        raise InvalidToken(Reason.claim_type)
+    return issuer
 
 
 def _is_compact(token: str) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from asgi_bearer.remote.http import Transport
 
-logger = logging.getLogger("asgi_bearer")
+_logger = logging.getLogger("asgi_bearer")
 
 _MAX_BYTES = 256 * 1024
 _MAX_WAITERS = 1024
@@ -90,7 +90,7 @@ class IntrospectionTokenVerifier:
         self._endpoint = _endpoint(introspection_endpoint, issuer, transport, allow_insecure_http=allow)
         self._client = _client(client_id, client_secret, client_auth)
         self._rules = _rules(issuer, server_url, audience, options.seconds("leeway", leeway, most=300.0))
-        self.required_scopes = options.scopes("required_scopes", required_scopes)
+        self.required_scopes: tuple[str, ...] = options.scopes("required_scopes", required_scopes)
         self._cache_ttl = options.seconds("cache_ttl", cache_ttl)
         self._negative_ttl = options.seconds("negative_ttl", negative_ttl)
         self._active: TokenCache[_Known] = TokenCache(options.count("cache_size", cache_size))
@@ -160,7 +160,7 @@ class IntrospectionTokenVerifier:
         if response.status in {400, 401, 403}:
             # Our own credentials or request are wrong: that says nothing about the token.
             what = "the introspection endpoint refuses this server (%d): check client_id, client_secret and client_auth"
-            logger.error(what, response.status)
+            _logger.error(what, response.status)
         answer = read_document(response)
         if not isinstance(answer.get("active"), bool):
             message = "the answer's active is not true or false (RFC 7662 section 2.2)"

@@ -103,21 +103,21 @@ class JWTVerifier:
         clock: Callable[[], float] = time.time,
     ) -> None:
         sources = dict(zip(_SOURCES, (public_key, jwks_uri, jwks, secret, keys), strict=True))
-        self.issuers = issuers = options.optional_texts("issuer", issuer)
+        self.issuers: tuple[str, ...] = options.optional_texts("issuer", issuer)
         audiences = options.optional_texts("audience", audience)
-        self.required_scopes = options.scopes("required_scopes", required_scopes)
+        self.required_scopes: tuple[str, ...] = options.scopes("required_scopes", required_scopes)
         self._profile = cast("Profile", options.choice("profile", profile, PROFILES))
         self._algorithms = _algorithms(algorithm, secret=secret is not None)
         allow = options.flag("allow_insecure_http", allow_insecure_http)
         narrowed = () if algorithm is None else self._algorithms
-        self._keys = _key_set(sources, issuers, narrowed, allow_insecure_http=allow)
+        self._keys = _key_set(sources, self.issuers, narrowed, allow_insecure_http=allow)
         self._accepted = frozenset(self._algorithms)
         self._rules = ClaimRules(
-            issuers=frozenset(issuers),
+            issuers=frozenset(self.issuers),
             audiences=frozenset(audiences),
             leeway=options.seconds("leeway", leeway, most=300.0),
             audience_claim=options.text("audience_claim", audience_claim),
-            required_claims=_required(required_claims, self._profile, issuers, audiences and (audience_claim,)),
+            required_claims=_required(required_claims, self._profile, self.issuers, audiences and (audience_claim,)),
             scope_claims=options.texts("scope_claims", scope_claims),
         )
         self._cache: TokenCache[_Entry] = TokenCache(options.count("cache_size", cache_size))
@@ -126,7 +126,7 @@ class JWTVerifier:
         self._reader = CompactReader()
         if not audiences:
             options.warn_insecure("JWTVerifier has no audience: it takes tokens issued for other APIs; write audience=")
-        if not issuers:
+        if not self.issuers:
             options.warn_insecure("JWTVerifier has no issuer: it takes whatever its keys have signed; write issuer=")
 
     async def verify_token(self, token: str) -> AccessToken:

@@ -24,7 +24,7 @@ from asgi_bearer.rules import options
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-logger = logging.getLogger("asgi_bearer")
+_logger = logging.getLogger("asgi_bearer")
 
 _B64TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 # The last second that a datetime can hold
@@ -55,9 +55,9 @@ class StaticTokenVerifier:
             message = "tokens is empty: nobody could come in"
             raise ValueError(message)
         self._entries = [(_digest(_require_token(token)), _read_entry(entry)) for token, entry in tokens.items()]
-        self.required_scopes = options.scopes("required_scopes", required_scopes)
+        self.required_scopes: tuple[str, ...] = options.scopes("required_scopes", required_scopes)
         self._clock = options.function("clock", clock)
-        logger.warning("StaticTokenVerifier is for development and tests: its tokens stand in the configuration")
+        _logger.warning("StaticTokenVerifier is for development and tests: its tokens stand in the configuration")
 
     async def verify_token(self, token: str) -> AccessToken:
         """Return the token's entry. Raises `InvalidToken` or `InsufficientScope`."""

@@ -105,15 +105,16 @@ class Tenants:
 
     async def find(self, issuer: str) -> TokenVerifier:
         """Return the issuer's verifier. Raises `InvalidToken`, `VerifierUnavailable`, or `TypeError` for a bug."""
-        resolve = self._resolve
-        if resolve is None or not _ASKABLE.fullmatch(issuer):
+        resolve, now = self._resolve, self._monotonic()
+        if resolve is None:
             raise _unknown_issuer()
-        now = self._monotonic()
         known = self._known.get(issuer)
         if known is not None and now < known.until:
             if now >= known.renew_at:
                 self._launch(resolve, issuer, known)
             return known.verifier
+        if not _ASKABLE.fullmatch(issuer):
+            raise _unknown_issuer()
         outcome: _Tenant | _Refusal | None = self._refused.get(issuer)
         if outcome is None or now >= outcome.until:
             flight = self._launch(resolve, issuer, known)

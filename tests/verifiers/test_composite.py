@@ -85,13 +85,16 @@ class Strategy:
         return None if self.answer is None else AccessToken(token=token, client_id=self.answer)
 
 
-class Unhashable(Strategy):
-    """As a dataclass of somebody's may be."""
+class Odd(Strategy):
+    """As a container of somebody's may be: not hashable, equal to everything, and false."""
 
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
         return True
+
+    def __bool__(self) -> bool:
+        return False
 
 
 class Directory:
@@ -941,7 +944,7 @@ async def test_a_bug_at_the_start_is_told_before_an_outage_and_after_all_have_st
 
 
 async def test_strategies_that_are_not_hashable_or_say_to_be_equal_are_told_apart() -> None:
-    first, second = Unhashable("first"), Unhashable("second")
+    first, second = Odd("first"), Odd("second")
     closed: list[str] = []
 
     async def close(name: str) -> None:
@@ -953,6 +956,16 @@ async def test_strategies_that_are_not_hashable_or_say_to_be_equal_are_told_apar
         await verifier.aclose()
 
     assert sorted(closed) == ["first", "first", "second", "second"]
+
+
+async def test_strategies_that_are_false_are_asked_all_the_same() -> None:
+    configured, opaque, tenant = Odd("configured"), Odd("opaque"), Odd("tenant")
+    verifier = MultiIssuerVerifier({A: configured}, opaque=opaque, resolve=Directory(**{B: tenant}))
+
+    found = [await verifier.verify_token(token) for token in (sign(A), OPAQUE, sign(B), sign(B))]
+
+    assert [token and token.client_id for token in found] == ["configured", "opaque", "tenant", "tenant"]
+    assert await ChainVerifier({"jwt": configured}).verify_token(sign(A)) is not None
 
 
 async def test_the_verifiers_of_tenants_are_closed_too_and_serve_again_afterwards() -> None:
