@@ -13,6 +13,7 @@ from asgi_bearer.errors import (
 )
 from asgi_bearer.keys.key_set import KeySet, RemoteKeySet, StaticKeySet
 from asgi_bearer.middleware import BearerMiddleware, Check
+from asgi_bearer.remote.document import Freshness
 from asgi_bearer.rules.options import InsecureConfigurationWarning
 from asgi_bearer.testing.key_pair import RSAKeyPair
 from asgi_bearer.verifiers.composite import ChainVerifier, MultiIssuerVerifier
@@ -29,6 +30,7 @@ __all__ = [
     "BearerMiddleware",
     "ChainVerifier",
     "Check",
+    "Freshness",
     "InsecureConfigurationWarning",
     "InsufficientAuthentication",
     "InsufficientScope",

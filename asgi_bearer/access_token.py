@@ -89,11 +89,14 @@ _CONTAINERS = (dict, list, tuple)
 
 
 class Verdict(NamedTuple):
-    """What a strategy found out about a token: all of an `AccessToken` but the token, so that a cache can hold it."""
+    """What a strategy found out about a token: all of an `AccessToken` but the token, so that a cache can hold it.
+
+    `expires_at` is in epoch seconds: few handlers ask for it, so the datetime is made for those who do.
+    """
 
     client_id: str
     scopes: tuple[str, ...]
-    expires_at: datetime | None
+    expires_at: float | None
     subject: str | None
     issuer: str | None
     audience: tuple[str, ...]
@@ -139,7 +142,7 @@ class AccessToken:
         if isinstance(scopes, str) or isinstance(audience, str):
             message = "scopes and audience are sequences of str: write ('read', 'write')"
             raise TypeError(message)
-        end = None if expires_at is None else _utc(expires_at)
+        end = None if expires_at is None else _epoch(expires_at)
         frozen = freeze(dict(claims)) if claims else _NO_CLAIMS
         _set_token(self, token)
         _set_verdict(self, Verdict(client_id, tuple(scopes), end, subject, issuer, tuple(audience), frozen))
@@ -170,7 +173,8 @@ class AccessToken:
     @property
     def expires_at(self) -> datetime | None:
         """When the token ends (aware, UTC), or None where the issuer does not say."""
-        return self._verdict[2]
+        end = self._verdict[2]
+        return None if end is None else datetime.fromtimestamp(end, UTC)
 
     @property
     def subject(self) -> str | None:
@@ -251,14 +255,14 @@ def _require_text(name: str, value: object) -> None:
         raise TypeError(message)
 
 
-def _utc(moment: object) -> datetime:
+def _epoch(moment: object) -> float:
     if not isinstance(moment, datetime):
         message = f"expires_at is a datetime, not {type(moment).__name__}: write datetime.fromtimestamp(seconds, UTC)"
         raise TypeError(message)
     if moment.tzinfo is None:
         message = "expires_at must be aware: write datetime(..., tzinfo=UTC)"
         raise ValueError(message)
-    return moment.astimezone(UTC)
+    return moment.timestamp()
 
 
 # The slots' own setters: `__setattr__` refuses, and on the hot path these are twice as fast as `object.__setattr__`.

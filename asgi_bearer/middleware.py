@@ -18,7 +18,6 @@ from asgi_bearer.access_token import AccessToken, Anonymous, AnonymousUser, Bear
 from asgi_bearer.errors import (
     BearerError,
     Door,
-    InsufficientScope,
     InvalidToken,
     MissingToken,
     Reason,
@@ -38,7 +37,8 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
-ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+# Any, since each framework has its own names for the three, and they are not one another's subtypes.
+ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 _logger = logging.getLogger("asgi_bearer")
 
@@ -113,7 +113,7 @@ class BearerMiddleware:
         self._on_event = _listener(on_event)
         self._clock = options.function("clock", clock)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handle one connection, as ASGI says."""
         if scope["type"] not in {"http", "websocket"}:
             await self._pass(scope, receive, send)

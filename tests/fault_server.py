@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-    from anyio.abc import BlockingPortal, Listener
+    from anyio.abc import Listener
+    from anyio.from_thread import BlockingPortal
 
 Answer: TypeAlias = "Callable[[Any, Request], Awaitable[None]]"
 
@@ -43,9 +44,9 @@ def text(status: int, body: bytes, **headers: str) -> Answer:
     return answer
 
 
-def document(value: object, status: int = 200, **headers: str) -> Answer:
+def document(value: object, **headers: str) -> Answer:
     """Answer with JSON."""
-    return text(status, json.dumps(value).encode(), **{"content-type": "application/json", **headers})
+    return text(200, json.dumps(value).encode(), **{"content-type": "application/json", **headers})
 
 
 def by_path(answers: Mapping[str, Answer]) -> Answer:
@@ -66,7 +67,8 @@ async def reset(stream: Any, _request: Request) -> None:
     """Begin a body, then reset the connection."""
     await stream.send(_head(200, {"content-length": "100000"}) + b'{"keys":')
     # Closing with a linger of zero seconds sends RST instead of FIN.
-    stream.extra(SocketAttribute.raw_socket).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raw = stream.extra(SocketAttribute.raw_socket)  # noqa: S610  # no query
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 async def truncate(stream: Any, _request: Request) -> None:
@@ -104,7 +106,7 @@ async def keep_alive(stream: Any, _request: Request) -> None:
     raise _NextRequest
 
 
-class _NextRequest(Exception):  # noqa: N818  # no error
+class _NextRequest(Exception):
     pass
 
 
@@ -143,7 +145,7 @@ class FaultServer:
     async def _serve(self, *, task_status: anyio.abc.TaskStatus[int]) -> None:
         self._stopped = anyio.Event()
         listener: Listener[Any] = await anyio.create_tcp_listener(local_host="127.0.0.1")
-        address = listener.extra(SocketAttribute.local_address)
+        address = listener.extra(SocketAttribute.local_address)  # noqa: S610  # no query
         if self._tls is not None:
             listener = TLSListener(listener, self._tls, standard_compatible=False)
         with anyio.CancelScope() as self._serving:

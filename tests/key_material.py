@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
+import ipaddress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +63,11 @@ def private_pem(private: PrivateKeyTypes, password: bytes | None = None) -> str:
     return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption).decode()
 
 
-def certificate(public: CertificatePublicKeyTypes, encoding: Encoding = Encoding.PEM) -> bytes:
-    """Return a certificate of `public`, signed by another key and long expired."""
+def certificate(public: CertificatePublicKeyTypes, encoding: Encoding = Encoding.PEM, *, years: int = 1) -> bytes:
+    """Return a certificate of `public` for this machine, valid for so many years from 2020 on."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "idp.example")])
-    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    builder = x509.CertificateBuilder(name, name, public, 1, start, start + datetime.timedelta(days=1))
+    start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    hosts = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    builder = x509.CertificateBuilder(name, name, public, 1, start, start.replace(year=2020 + years), [])
+    builder = builder.add_extension(hosts, critical=False)
     return builder.sign(private_rsa(), hashes.SHA256()).public_bytes(encoding)

@@ -70,7 +70,9 @@ def test_all_but_token_and_client_may_be_left_out() -> None:
 
 
 def test_a_verdict_and_a_token_make_an_access_token() -> None:
-    verdict = Verdict("app", ("read",), ENDS, "user-1", "https://idp.example", ("api",), ReadOnlyDict({"a": 1}))
+    verdict = Verdict(
+        "app", ("read",), ENDS.timestamp(), "user-1", "https://idp.example", ("api",), ReadOnlyDict({"a": 1})
+    )
 
     token = AccessToken.from_verdict("t", verdict)
 
@@ -262,10 +264,10 @@ def test_op2_a_repr_names_the_token_by_its_hash_and_shows_no_claim() -> None:
 
 def test_op2_nothing_that_holds_a_token_shows_it_or_a_claim() -> None:
     token = make_token()
-    verdict = Verdict("app", ("read", "write"), ENDS, "user-1", "https://idp.example", (), freeze(CLAIMS))
+    verdict = Verdict("app", ("read", "write"), ENDS.timestamp(), "user-1", "https://idp.example", (), freeze(CLAIMS))
     shown = f"{BearerUser(token)!r} {verdict!r} {Door(token, lambda _: {})!r} {[token]!r}"
 
-    assert repr(verdict) == "Verdict(expires_at=2030-01-01 00:00:00+00:00, scopes=2)"
+    assert repr(verdict) == "Verdict(expires_at=1893456000.0, scopes=2)"
     for secret in ("secret-token", "user-1", "ada@example.com", "idp.example", "admin"):
         assert secret not in shown
 

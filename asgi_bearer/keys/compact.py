@@ -18,9 +18,9 @@ MAX_KID = 1024
 
 # base64url to base64; what only base64 has turns into something that neither has
 _TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
-_PADDING = {0: b"", 2: b"==", 3: b"="}
+_PADDING = (b"", b"", b"==", b"=")
 # RFC 4648 section 3.5: the last character of a group of two or three whose unused bits are zero
-_CANONICAL_END = {0: None, 2: frozenset(b"AQgw"), 3: frozenset(b"AEIMQUYcgkosw048")}
+_CANONICAL_END = (frozenset[int](), frozenset[int](), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
 # RFC 7515 section 4.1.11: we understand no extension, so `crit` is refused whatever it says. RFC 7797 section 7: no b64
 # in a JWT. RFC 7519 section 5.2: cty means a nested token. zip and enc are of JWE.
 _REFUSED_PARAMETERS = ("crit", "b64", "zip", "enc", "cty")
@@ -38,6 +38,7 @@ class Compact(NamedTuple):
     """A token taken apart; `payload` has not been looked into, and nothing has been verified."""
 
     header: Header
+    protected: bytes
     payload: bytes
     signing_input: bytes
     signature: bytes
@@ -62,23 +63,22 @@ class CompactReader:
         if data.count(b".") != 2:  # noqa: PLR2004  # before any split: a token of dots must cost nothing
             raise InvalidToken(Reason.malformed)
         signing_input, _, signature = data.rpartition(b".")
-        header, _, payload = signing_input.partition(b".")
-        known = self._headers.get(header)
-        if known is None:
-            known = read_header(decode_segment(header))
-        return Compact(known, decode_segment(payload), signing_input, decode_segment(signature))
+        protected, _, payload = signing_input.partition(b".")
+        header = self._headers.get(protected)
+        if header is None:
+            header = read_header(decode_segment(protected))
+        return Compact(header, protected, decode_segment(payload), signing_input, decode_segment(signature))
 
     def remember(self, compact: Compact) -> None:
         """Remember the header of a token whose signature held."""
-        if len(self._headers) < self._memory:
-            self._headers.setdefault(compact.signing_input.partition(b".")[0], compact.header)
+        if compact.protected not in self._headers and len(self._headers) < self._memory:
+            self._headers[compact.protected] = compact.header
 
 
 def decode_segment(segment: bytes) -> bytes:
     """Return the bytes that canonical base64url stands for (RFC 7515 section 2), or raise `InvalidToken`."""
     rest = len(segment) % 4
-    ends = _CANONICAL_END.get(rest, frozenset())
-    if ends is None or (segment and segment[-1] in ends):
+    if not rest or segment[-1] in _CANONICAL_END[rest]:
         try:
             return binascii.a2b_base64(segment.translate(_TO_BASE64) + _PADDING[rest], strict_mode=True)
         except binascii.Error:

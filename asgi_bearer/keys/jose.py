@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from cryptography.x509 import load_pem_x509_certificate
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
-PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+PrivateKey: TypeAlias = (
+    rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+)
 
 # What each kind of key can do, its default first (RFC 7518 section 3.1, RFC 8037 section 3.1, RFC 9864 section 2.2)
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -252,6 +254,13 @@ def _same_algorithm(alg: str, fitting: tuple[str, ...]) -> frozenset[str]:
     return frozenset(fitting) if _EDDSA in fitting else frozenset({alg})
 
 
+def with_other_names(algorithms: Sequence[str]) -> Sequence[str]:
+    """Return the header's `alg` values that `algorithms` stand for: EdDSA and the names of its curves are one."""
+    if _EDDSA in algorithms:
+        return (*algorithms, *_EDWARDS)
+    return (*algorithms, _EDDSA) if any(name in _EDWARDS for name in algorithms) else algorithms
+
+
 def _joserfc_key(key: PublicKey | PrivateKey) -> RSAKey | ECKey | OKPKey:
     # From the key and not from its JWK: so the thumbprint is that of the canonical form.
     if isinstance(key, rsa.RSAPublicKey | rsa.RSAPrivateKey):
@@ -273,8 +282,25 @@ class _Bound:
 
 
 def _verification(algorithm: str, key: RSAKey | ECKey | OKPKey | OctKey) -> Callable[[bytes, bytes], bool]:
+    if isinstance(key, RSAKey):
+        return _rsa_verification(algorithm, key)
     verify, bound = JWSRegistry.algorithms[algorithm].verify, _Bound(key)
     return lambda signing_input, signature: verify(signing_input, signature, bound)
+
+
+def _rsa_verification(algorithm: str, key: RSAKey) -> Callable[[bytes, bytes], bool]:
+    """Bind what joserfc's model would look up and make anew for every signature."""
+    model = cast("Any", JWSRegistry.algorithms[algorithm])
+    verify, padding, digest = key.public_key.verify, model.padding, model.hash_alg()
+
+    def holds(signing_input: bytes, signature: bytes) -> bool:
+        try:
+            verify(signature, signing_input, padding, digest)
+        except InvalidSignature:
+            return False
+        return True
+
+    return holds
 
 
 def secret_key(secret: str | bytes, algorithm: str) -> Key:

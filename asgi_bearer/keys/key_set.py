@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_bearer.keys.jose import ASYMMETRIC_ALGORITHMS, Key, PublishedSecretError, UnusableKeyError, import_jwk
@@ -28,7 +29,7 @@ _GONE = frozenset({404, 410})
 _CONDITIONS = {"etag": "if-none-match", "last-modified": "if-modified-since"}
 _GONE_BEFORE_REDISCOVERY = 3
 
-logger = logging.getLogger("asgi_bearer")
+_logger = logging.getLogger("asgi_bearer")
 
 
 class KeySet(Protocol):
@@ -54,24 +55,30 @@ class KeySet(Protocol):
 class Keys:
     """The usable keys of one set."""
 
-    by_kid: Mapping[str | None, tuple[Key, ...]]
+    by_header: Mapping[tuple[str | None, str], tuple[Key, ...]]
+    kids: frozenset[str | None]
     all: tuple[Key, ...]
     thumbprints: frozenset[str]
 
     def find(self, kid: str | None, alg: str) -> Sequence[Key]:
         """Return the keys of that name, or all where no name is given, that do that algorithm; four at most."""
-        # RFC 7515 section 4.1.4: kid is optional. A few keys are tried, and not as many as somebody cares to publish.
-        candidates = self.all if kid is None else self.by_kid.get(kid, ())
-        return [key for key in candidates if alg in key.algorithms][:_MAX_TRIES]
+        return self.by_header.get((kid, alg), ())
 
     @classmethod
     def of(cls, keys: Iterable[Key]) -> Keys:
         """Index `keys`; several may have one kid."""
         found = tuple(keys)
-        by_kid: dict[str | None, tuple[Key, ...]] = {}
+        by_header: dict[tuple[str | None, str], tuple[Key, ...]] = {}
         for key in found:
-            by_kid[key.kid] = (*by_kid.get(key.kid, ()), key)
-        return cls(by_kid=by_kid, all=found, thumbprints=frozenset(key.thumbprint for key in found))
+            for header in product({key.kid, None}, key.algorithms):
+                # RFC 7515 section 4.1.4: kid is optional. A few keys are tried, and not as many as somebody publishes.
+                by_header[header] = (*by_header.get(header, ()), key)[:_MAX_TRIES]
+        return cls(
+            by_header=by_header,
+            kids=frozenset(key.kid for key in found),
+            all=found,
+            thumbprints=frozenset(key.thumbprint for key in found),
+        )
 
 
 def read_key_set(jwks: object, algorithms: Sequence[str]) -> Keys:
@@ -94,7 +101,7 @@ def read_key_set(jwks: object, algorithms: Sequence[str]) -> Keys:
         message = f"the JWK Set has no key to verify with{': ' if why else ''}{why}"
         raise UnusableKeyError(message)
     if why:
-        logger.log(
+        _logger.log(
             level, "%d of %d members of a JWK Set are not used: %s", len(members) - len(usable), len(members), why
         )
     return Keys.of(usable)
@@ -184,7 +191,7 @@ class RemoteKeySet:
         """Return the keys for that header. One that is not there may be new: then the set is fetched again."""
         keys = (await self._document.get()).value
         found = keys.find(kid, alg)
-        if found or (kid is not None and kid in keys.by_kid):
+        if found or (kid is not None and kid in keys.kids):
             return found
         return (await self._document.renew()).value.find(kid, alg)
 

@@ -28,7 +28,7 @@ T = TypeVar("T")
 _MAX_RETRY_AFTER = 300.0
 _REFRESH, _FORCED = "refresh", "forced"
 
-logger = logging.getLogger("asgi_bearer")
+_logger = logging.getLogger("asgi_bearer")
 
 
 def boottime() -> float:
@@ -253,7 +253,7 @@ class RemoteDocument(Generic[T]):
         self._failures, self._last_error, self._due_at = 0, None, self._snapshot.refresh_at
 
     def _fail(self, why: str, retry_after: float, *, forced: bool) -> None:
-        logger.warning("%s cannot be fetched: %s", self._what, why)
+        _logger.warning("%s cannot be fetched: %s", self._what, why)
         now = self._monotonic()
         self._failures += 1
         self._last_error = why

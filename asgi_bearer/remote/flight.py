@@ -14,9 +14,9 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import anyio
-from anyio.lowlevel import RunVar
 
 from asgi_bearer.errors import VerifierUnavailable
+from asgi_bearer.remote.per_loop import held_by_this_loop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Hashable
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 _tasks: set[asyncio.Task[None]] = set()
 
-logger = logging.getLogger("asgi_bearer")
+_logger = logging.getLogger("asgi_bearer")
 
 
 class Flight(Generic[T]):
@@ -41,9 +41,6 @@ class Flight(Generic[T]):
 class Flights(Generic[T]):
     """The attempts under way, one at most for each key and event loop."""
 
-    def __init__(self) -> None:
-        self._flights: RunVar[dict[Hashable, Flight[T]] | None] = RunVar("asgi_bearer.flights", None)
-
     def under_way(self, key: Hashable) -> Flight[T] | None:
         """Return the attempt under way for `key`, if there is one."""
         return self._current().get(key)
@@ -58,10 +55,7 @@ class Flights(Generic[T]):
         return flight
 
     def _current(self) -> dict[Hashable, Flight[T]]:
-        flights = self._flights.get()
-        if flights is None:
-            flights = {}
-            self._flights.set(flights)
+        flights: dict[Hashable, Flight[T]] = held_by_this_loop().setdefault(self, {})
         return flights
 
 
@@ -97,7 +91,7 @@ async def _fly(
         if stops_the_loop(error):
             raise
         # Nobody above could handle it, and trio would end: the waiters are told.
-        logger.error("an attempt to reach the authorization server ended in %s", type(error).__name__)  # noqa: TRY400  # the text may hold anything
+        _logger.error("an attempt to reach the authorization server ended in %s", type(error).__name__)  # noqa: TRY400  # the text may hold anything
     finally:
         del flights[key]
         flight.landed.set()

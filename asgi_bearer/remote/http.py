@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import anyio
 import anyio.to_thread
 import httpx2
-from anyio.lowlevel import RunVar
+
+from asgi_bearer.remote.per_loop import held_by_this_loop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -91,7 +92,6 @@ class Pool:
 
     def __init__(self, transport: Transport | None = None) -> None:
         self._given = transport
-        self._pool: RunVar[_OpenPool | None] = RunVar("asgi_bearer.pool", None)
 
     async def fetch(self, request: Request, limits: Limits) -> Response:
         """Send one request over the pool and read the whole answer. Raises `FetchError`."""
@@ -101,17 +101,16 @@ class Pool:
     async def _open(self, url: str) -> httpx2.AsyncBaseTransport:
         context = await _ssl_context(url)
         # No await from here on, so that two requests cannot both open one.
-        pool = self._pool.get()
+        pools = held_by_this_loop()
+        pool: _OpenPool | None = pools.get(self)
         if pool is None or pool.pid != os.getpid() or pool.context is not context:
-            pool = _OpenPool(os.getpid(), context, _open(context))
-            self._pool.set(pool)
+            pool = pools[self] = _OpenPool(os.getpid(), context, _open(context))
         return pool.transport
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; the next request opens new ones."""
-        pool = self._pool.get()
+        pool: _OpenPool | None = held_by_this_loop().pop(self, None)
         if pool is not None:
-            self._pool.set(None)
             await pool.transport.aclose()
 
 

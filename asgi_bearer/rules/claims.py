@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from asgi_bearer.access_token import Verdict, freeze
@@ -146,11 +145,10 @@ def _text(value: object) -> str:
 
 def read_verdict(claims: dict[str, Any], scope_claims: tuple[str, ...]) -> Verdict:
     """Return what an `AccessToken` shows of checked claims; raise `InvalidToken` where scope or client is mistyped."""
-    expires = claims.get("exp")
     return Verdict(
         _read_client(claims),
         _read_scopes(claims, scope_claims),
-        None if expires is None else datetime.fromtimestamp(expires, UTC),
+        claims.get("exp"),
         claims.get("sub"),
         claims.get("iss"),
         read_audience(claims),

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from asgi_bearer.access_token import AccessToken, Verdict
 from asgi_bearer.errors import InsufficientScope, InvalidToken, Reason
 from asgi_bearer.keys.compact import MAX_PAYLOAD_BYTES, Compact, CompactReader, parse_json
-from asgi_bearer.keys.jose import ASYMMETRIC_ALGORITHMS, SECRET_ALGORITHMS, Key, import_pem, secret_key
+from asgi_bearer.keys.jose import (
+    ASYMMETRIC_ALGORITHMS,
+    SECRET_ALGORITHMS,
+    Key,
+    import_pem,
+    secret_key,
+    with_other_names,
+)
 from asgi_bearer.keys.key_set import KeySet, RemoteKeySet, StaticKeySet
 from asgi_bearer.remote.discovery import Discovery
 from asgi_bearer.rules import options
@@ -19,7 +26,6 @@ from asgi_bearer.rules.claims import (
     PROFILES,
     RFC9068_CLAIMS,
     ClaimRules,
-    Lifetime,
     check_claims,
     check_kind,
     check_typ,
@@ -111,7 +117,7 @@ class JWTVerifier:
         allow = options.flag("allow_insecure_http", allow_insecure_http)
         narrowed = () if algorithm is None else self._algorithms
         self._keys = _key_set(sources, self.issuers, narrowed, allow_insecure_http=allow)
-        self._accepted = frozenset(self._algorithms)
+        self._accepted = frozenset(with_other_names(self._algorithms))
         self._rules = ClaimRules(
             issuers=frozenset(self.issuers),
             audiences=frozenset(audiences),

@@ -10,11 +10,10 @@ import hashlib
 import hmac
 import json
 import logging
-import math
 import re
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from asgi_bearer.access_token import AccessToken, ReadOnlyDict, Verdict, freeze
@@ -64,7 +63,7 @@ class StaticTokenVerifier:
         verdict = self._find(_digest(token))
         if verdict is None:
             raise InvalidToken(Reason.inactive)
-        if verdict.expires_at is not None and self._clock() >= verdict.expires_at.timestamp():
+        if verdict.expires_at is not None and self._clock() >= verdict.expires_at:
             raise InvalidToken(Reason.expired)
         if not set(self.required_scopes) <= set(verdict.scopes):
             raise InsufficientScope(self.required_scopes)
@@ -139,18 +138,18 @@ def _require_json(name: object, value: object) -> None:
         raise ValueError(message) from None
 
 
-def _read_expiry(value: object) -> datetime | None:
+def _read_expiry(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, datetime):
         if value.tzinfo is None:
             message = "expires_at must be aware: write datetime(..., tzinfo=UTC), or epoch seconds"
             raise ValueError(message)
-        return value.astimezone(UTC)
+        return value.timestamp()
     if isinstance(value, bool) or not isinstance(value, int | float):
         message = f"expires_at is epoch seconds or an aware datetime, not {type(value).__name__}"
         raise TypeError(message)
-    if not math.isfinite(value) or not 0 <= value <= _LAST_SECOND:
+    if not 0 <= value <= _LAST_SECOND:
         message = f"expires_at is epoch seconds between 1970 and 9999, not {value!r}"
         raise ValueError(message)
-    return datetime.fromtimestamp(value, UTC)
+    return value

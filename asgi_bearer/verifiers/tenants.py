@@ -27,7 +27,7 @@ Resolve: TypeAlias = Callable[[str], Awaitable["TokenVerifier | None"]]
 K = TypeVar("K")
 V = TypeVar("V")
 
-logger = logging.getLogger("asgi_bearer")
+_logger = logging.getLogger("asgi_bearer")
 
 # RFC 7519 section 2, StringOrURI: an issuer is a URI or a name. Blanks and control characters reach no database.
 _ASKABLE = re.compile(r"[\x21-\x7e]{1,2048}")
@@ -164,7 +164,7 @@ class Tenants:
         if not is_strategy(verifier):
             return self._blame(issuer, f"resolve returned {kind_of(verifier)}: it returns a strategy, or None")
         if not answers_for(verifier, issuer):
-            logger.warning("resolve returned a verifier of another issuer than it was asked for: this counts as None")
+            _logger.warning("resolve returned a verifier of another issuer than it was asked for: this counts as None")
             return self._refuse(issuer, _unknown_issuer, _PAUSE_AFTER_NO)
         now = self._monotonic()
         tenant = _Tenant(verifier, now, now + 0.8 * self._ttl, now + self._ttl)
@@ -183,7 +183,7 @@ class Tenants:
 
     def _fail(self, issuer: str, why: str, retry_after: float) -> _Tenant | _Refusal:
         """Keep to what was answered before, or say that we cannot know."""
-        logger.warning("whether an issuer is a tenant cannot be known: %s", why)
+        _logger.warning("whether an issuer is a tenant cannot be known: %s", why)
         now = self._monotonic()
         known = self._known.get(issuer)
         if known is None or now >= known.since + _MAX_STALE:

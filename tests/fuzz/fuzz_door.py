@@ -2,7 +2,8 @@
 
     python tests/fuzz/fuzz_door.py -max_total_time=60
 
-It starts from the cases of `test_fuzz_cases.py`. An exception that gets out of the door, or another status, stops the run and leaves the input in a file; it then becomes a case there.
+It starts from the cases of `test_fuzz_cases.py`. An exception that gets out of the door, or another status, stops the
+run and leaves the input in a file; it then becomes a case there.
 """
 
 from __future__ import annotations

@@ -44,7 +44,9 @@ def test_a_token_is_taken_apart_into_header_payload_signing_input_and_signature(
     assert compact.header == Header(alg="ES256", kid="k1", typ="at+jwt")
     assert compact.payload == b'{"a":1}'
     assert compact.signature == b"sig"
-    assert compact.signing_input.decode() == token({"alg": "ES256", "kid": "k1", "typ": "at+jwt"}, segment('{"a":1}'))[:-5]
+    assert (
+        compact.signing_input.decode() == token({"alg": "ES256", "kid": "k1", "typ": "at+jwt"}, segment('{"a":1}'))[:-5]
+    )
 
 
 def test_the_repr_of_a_token_taken_apart_shows_nothing_of_it() -> None:
@@ -66,7 +68,7 @@ def test_the_repr_of_a_token_taken_apart_shows_nothing_of_it() -> None:
         pytest.param("." * 1_000_000, id="a million dots"),
         pytest.param("a" * 1_000_000, id="a million letters"),
         pytest.param(json.dumps({"payload": "e30", "signatures": []}), id="JSON serialization"),
-        pytest.param(token({"alg": "RS256"}).replace(".", "，"), id="not ASCII"),
+        pytest.param(token({"alg": "RS256"}).replace(".", "\N{FULLWIDTH FULL STOP}"), id="not ASCII"),
         pytest.param("\udc80..", id="a lone surrogate"),
         pytest.param(" " + token({"alg": "RS256"}), id="a space before"),
         pytest.param(token({"alg": "RS256"}) + "\n", id="a line feed after"),
@@ -224,10 +226,12 @@ def test_a_header_is_not_remembered_before_its_signature_held() -> None:
 
 
 def read_or_refuse(text: str) -> None:
+    refusal = None
     try:
         CompactReader().read(text)
     except InvalidToken as error:
-        assert error.reason is Reason.malformed
+        refusal = error.reason
+    assert refusal in {None, Reason.malformed}
 
 
 @repeatable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -67,12 +68,13 @@ async def test_a_member_that_cannot_be_used_is_passed_over_and_the_others_serve(
     keys = StaticKeySet({"keys": [USELESS[name], jwk("good"), USELESS[name]]})
 
     assert names(await keys.find("good", "ES256")) == ["good"]
-    assert await keys.find("a", "ES256") == []
-    assert await keys.find("o", "HS256") == []
+    assert not await keys.find("a", "ES256")
+    assert not await keys.find("o", "HS256")
 
 
 @pytest.mark.parametrize(
-    ("useless", "level"), [("for encryption", logging.INFO), ("symmetric", logging.WARNING), ("private", logging.WARNING)]
+    ("useless", "level"),
+    [("for encryption", logging.INFO), ("symmetric", logging.WARNING), ("private", logging.WARNING)],
 )
 def test_what_is_passed_over_is_logged_and_what_should_be_secret_loudly(
     useless: str, level: int, caplog: pytest.LogCaptureFixture
@@ -132,16 +134,16 @@ async def test_algorithm_narrows_the_keys() -> None:
     keys = StaticKeySet({"keys": [jwk("e"), signing_key("Ed25519").public_jwk("d")]}, algorithm="EdDSA")
 
     assert names(await keys.find("d", "Ed25519")) == ["d"]
-    assert await keys.find("e", "ES256") == []
+    assert not await keys.find("e", "ES256")
 
 
 async def test_a_key_is_found_by_its_kid_and_for_its_algorithm_only() -> None:
     keys = StaticKeySet({"keys": [jwk("a"), jwk("b", 1)]})
 
     assert names(await keys.find("a", "ES256")) == ["a"]
-    assert await keys.find("a", "RS256") == []
-    assert await keys.find("c", "ES256") == []
-    assert await keys.find("", "ES256") == []
+    assert not await keys.find("a", "RS256")
+    assert not await keys.find("c", "ES256")
+    assert not await keys.find("", "ES256")
 
 
 async def test_keys_with_the_same_kid_are_all_tried() -> None:
@@ -162,7 +164,7 @@ async def test_of_a_set_without_end_only_the_first_members_are_read() -> None:
     keys = StaticKeySet({"keys": [jwk("a"), *(MAX_KEYS - 1) * [{}], jwk("beyond", 1)]})
 
     assert names(await keys.find("a", "ES256")) == ["a"]
-    assert await keys.find("beyond", "ES256") == []
+    assert not await keys.find("beyond", "ES256")
 
 
 @pytest.mark.parametrize("kid", [None, "whatever"])
@@ -172,7 +174,7 @@ async def test_keys_without_names_serve_whatever_the_kid(kid: str | None) -> Non
 
     assert len(await from_pem.find(kid, "ES256")) == 1
     assert len(await from_secret.find(kid, "HS256")) == 1
-    assert await from_pem.find(kid, "HS256") == []
+    assert not await from_pem.find(kid, "HS256")
 
 
 def test_a_static_set_does_not_change() -> None:
@@ -209,7 +211,7 @@ def remote(server: FaultServer, clock: Clock, **options: Any) -> RemoteKeySet:
 async def until(happened: Callable[[], bool]) -> None:
     """Wait for what runs detached: a fetch on real sockets."""
     with anyio.fail_after(10):
-        while not happened():
+        while not happened():  # noqa: ASYNC110  # what happens, happens on sockets
             await anyio.sleep(0.0005)
 
 
@@ -274,7 +276,7 @@ async def test_ten_thousand_unknown_kids_cost_one_request_per_cooldown(server: F
     keys = remote(server, clock)
     await keys.prefetch()
     for number in range(10_000):
-        assert await keys.find(f"random-{number}", "ES256") == []
+        assert not await keys.find(f"random-{number}", "ES256")
         clock.advance(0.002)  # 20 seconds in all
 
     assert 3 <= server.connections <= 1 + 2 + 1
@@ -285,7 +287,7 @@ async def test_a_key_published_during_a_flood_is_found_after_the_cooldown(server
     await keys.prefetch()
     await keys.find("random", "ES256")
     server.answer = jwks("a", "b")
-    assert await keys.find("b", "ES256") == []
+    assert not await keys.find("b", "ES256")
 
     clock.advance(10)
     assert names(await keys.find("b", "ES256")) == ["b"]
@@ -312,7 +314,7 @@ async def test_unknown_kids_while_the_provider_fails_are_not_known_and_known_one
 async def test_a_known_kid_with_another_algorithm_costs_no_request(server: FaultServer, clock: Clock) -> None:
     keys = remote(server, clock)
     for alg in ("RS256", "HS256", "none"):
-        assert await keys.find("a", alg) == []
+        assert not await keys.find("a", alg)
 
     assert server.connections == 1
 
@@ -333,7 +335,7 @@ async def test_a_removed_key_is_gone_with_the_next_fetch(server: FaultServer, cl
     await refreshed(keys)
 
     assert (keys.current(), keys.holds(thumbprint()), keys.holds(thumbprint(1))) == (2, True, False)
-    assert await keys.find("b", "ES256") == []
+    assert not await keys.find("b", "ES256")
 
 
 async def test_a_key_replaced_under_the_same_kid_is_another_key(server: FaultServer, clock: Clock) -> None:
@@ -354,7 +356,7 @@ async def test_a_key_replaced_under_the_same_kid_is_another_key(server: FaultSer
         pytest.param(document({"keys": []}), id="no keys"),
         pytest.param(document([jwk("b", 1)]), id="an array"),
         pytest.param(document({"keys": [SECRET_JWK]}), id="only a secret"),
-        pytest.param(document({"keys": [jwk("b", 1)]}, status=404), id="404 with keys"),
+        pytest.param(text(404, json.dumps({"keys": [jwk("b", 1)]}).encode()), id="404 with keys"),
         pytest.param(text(200, b'{"keys":[],"keys":[]}'), id="a name twice"),
         pytest.param(text(200, b"<html>"), id="HTML"),
         pytest.param(text(200, b" " * 300_000 + b"{}"), id="too long"),

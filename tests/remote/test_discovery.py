@@ -201,7 +201,7 @@ async def test_when_something_has_moved_it_is_read_again_and_kept_where_that_fai
 async def test_the_longest_retry_after_of_all_places_is_obeyed(server: FaultServer, clock: Clock) -> None:
     server.answer = by_path({OAUTH: text(429, b"", retry_after="120"), OPENID: text(503, b"", retry_after="5")})
 
-    with pytest.raises(FetchError, match="the answer is 429; .*the answer is 503") as caught:
+    with pytest.raises(FetchError, match=r"the answer is 429; .*the answer is 503") as caught:
         await Discovery(server.origin, monotonic=clock).endpoint("jwks_uri")
     assert caught.value.retry_after == 120
 
@@ -218,11 +218,17 @@ async def test_the_longest_retry_after_of_all_places_is_obeyed(server: FaultServ
             {"retry-after": "Wed, 21 Oct 2026 07:30:00 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 120, id="a date"
         ),
         pytest.param(
-            {"retry-after": "Wed, 21 Oct 2026 07:00:00 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 0, id="a past date"
+            {"retry-after": "Wed, 21 Oct 2026 07:00:00 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"},
+            0,
+            id="a past date",
         ),
-        pytest.param({"retry-after": "Wed, 21 Oct 2026 07:30:00 GMT"}, None, id="a date, and the server's is not known"),
         pytest.param(
-            {"retry-after": "Wed, 21 Oct 2026 07:30:00", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, None, id="no time zone"
+            {"retry-after": "Wed, 21 Oct 2026 07:30:00 GMT"}, None, id="a date, and the server's is not known"
+        ),
+        pytest.param(
+            {"retry-after": "Wed, 21 Oct 2026 07:30:00", "date": "Wed, 21 Oct 2026 07:28:00 GMT"},
+            None,
+            id="no time zone",
         ),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import anyio
@@ -15,6 +15,7 @@ from anyio.lowlevel import checkpoint
 
 from asgi_bearer.errors import VerifierUnavailable
 from asgi_bearer.remote.flight import Flight, Flights, wait_for
+from asgi_bearer.remote.per_loop import held_by_this_loop
 
 pytestmark = pytest.mark.anyio
 
@@ -29,6 +30,10 @@ class Attempt:
         self.ended = 0
         self.gate = anyio.Event()
         self.result = result
+
+    async def at_once(self) -> str:
+        self.gate.set()
+        return str(await self())
 
     async def __call__(self) -> Any:
         self.begun += 1
@@ -140,6 +145,21 @@ async def test_an_attempt_sees_nothing_of_the_context_of_who_asked() -> None:
     assert (seen, caller.get()) == (["nobody"], "alice")
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_attempt_sees_nothing_of_what_was_set_before_the_event_loop_began(backend: str) -> None:
+    async def attempt() -> str:
+        return caller.get()
+
+    async def main() -> Any:
+        return await wait(Flights[str]().launch("key", attempt))
+
+    def within() -> Any:
+        caller.set("alice")
+        return run(main, backend)
+
+    assert copy_context().run(within) == "nobody"
+
+
 async def test_who_waits_has_a_deadline_of_its_own() -> None:
     flights, attempt = Flights[str](), Attempt()
     flight = flights.launch("key", attempt)
@@ -199,6 +219,14 @@ async def test_what_was_found_is_told_even_at_the_last_moment() -> None:
 
 def run(main: Any, backend: str) -> Any:
     return anyio.run(main, backend=backend)
+
+
+async def test_an_event_loop_holds_nothing_of_owners_that_are_gone() -> None:
+    for _ in range(100):
+        await wait(Flights[str]().launch("key", Attempt().at_once))
+    gc.collect()
+
+    assert len(held_by_this_loop()) == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx2
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
 from fault_server import (
     Answer,
     FaultServer,
@@ -147,7 +146,9 @@ async def test_a_url_that_cannot_be_reached_is_a_fetch_error(url: str) -> None:
 
 async def test_an_error_holds_nothing_of_the_request(server: FaultServer) -> None:
     server.answer = close
-    request = Request(method="POST", url=server.origin, headers={"authorization": "Basic c2VjcmV0"}, body=b"token=secret")
+    request = Request(
+        method="POST", url=server.origin, headers={"authorization": "Basic c2VjcmV0"}, body=b"token=secret"
+    )
 
     with pytest.raises(FetchError) as caught:
         await fetch(request, LIMITS)
@@ -210,7 +211,9 @@ async def test_a_pool_survives_answers_that_never_come(server: FaultServer) -> N
 
 
 @pytest.mark.parametrize("backends", [("asyncio", "asyncio", "asyncio"), ("asyncio", "trio", "asyncio")], ids="-".join)
-def test_a_pool_has_connections_of_its_own_for_each_event_loop(kept_alive: FaultServer, backends: tuple[str, ...]) -> None:
+def test_a_pool_has_connections_of_its_own_for_each_event_loop(
+    kept_alive: FaultServer, backends: tuple[str, ...]
+) -> None:
     pool = Pool()
 
     async def use() -> None:
@@ -249,15 +252,42 @@ def test_a_child_process_does_not_use_the_connections_of_its_parent(kept_alive: 
     assert (kept_alive.connections, len(kept_alive.requests)) == (2, 3)
 
 
-@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
-async def test_a_certificate_of_nobody_we_trust_is_refused(tmp_path: Path, scheme: str) -> None:
-    (tmp_path / "certificate").write_bytes(certificate(private_rsa().public_key(), Encoding.PEM))
+# TLS
+
+
+@pytest.fixture
+def over_tls(tmp_path: Path) -> Iterator[FaultServer]:
+    """A server whose certificate, in a file named "certificate", is signed by nobody but itself."""
+    (tmp_path / "certificate").write_bytes(certificate(private_rsa().public_key(), years=100))
     (tmp_path / "key").write_text(private_pem(private_rsa()))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
+    with fault_server(text(200, b"kept"), context) as server:
+        yield server
 
-    with fault_server(document({}), context) as server:
-        url = server.origin.replace("https", scheme)
-        with pytest.raises(FetchError, match=r"the request failed \(ConnectError\)"):
-            await fetch(Request(method="GET", url=url), LIMITS)
-        assert server.requests == []
+
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
+async def test_a_certificate_of_nobody_we_trust_is_refused(over_tls: FaultServer, scheme: str) -> None:
+    url = over_tls.origin.replace("https", scheme)
+
+    with pytest.raises(FetchError, match=r"the request failed \(ConnectError\)"):
+        await fetch(Request(method="GET", url=url), LIMITS)
+    assert over_tls.requests == []
+
+
+_TRUSTING = """
+import anyio, sys
+from asgi_bearer.remote.http import Limits, Request, fetch
+answer = anyio.run(fetch, Request(method="GET", url=sys.argv[1]), Limits(timeout=5.0, max_bytes=1000))
+sys.stdout.write(answer.body.decode())
+"""
+
+
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
+def test_a_certificate_that_the_system_trusts_is_taken(over_tls: FaultServer, tmp_path: Path, scheme: str) -> None:
+    # The system's certificates are read once in a process, so this one starts with others.
+    trusting = {**os.environ, "SSL_CERT_FILE": str(tmp_path / "certificate")}
+    command = [sys.executable, "-c", _TRUSTING, over_tls.origin.replace("https", scheme)]
+    done = subprocess.run(command, check=True, timeout=30, capture_output=True, text=True, env=trusting)
+
+    assert done.stdout == "kept"

@@ -243,7 +243,7 @@ def test_a_realm_that_needs_an_escape_is_a_value_error(realm: str) -> None:
 
 @pytest.mark.parametrize("realm", [None, 1, b"api", ["api"]], ids=repr)
 def test_a_realm_that_is_no_str_is_a_type_error(realm: str) -> None:
-    with pytest.raises(TypeError, match=r"^realm is a str, not "):
+    with pytest.raises(TypeError, match=rf"^realm is a str, not {type(realm).__name__}$"):
         challenger(realm=realm)
 
 

@@ -31,6 +31,7 @@ def authorization(*values: bytes) -> list[Header]:
         pytest.param(b"Bearer AZaz09-._~+/", "AZaz09-._~+/", id="EX3 every character of b64token"),
         pytest.param(b"Bearer eyJ.eyJ.sig_-", "eyJ.eyJ.sig_-", id="EX3 a compact JWS"),
         pytest.param(b"Bearer abc==", "abc==", id="EX4 equals signs at the end"),
+        pytest.param(b"Bearer XX==", "XX==", id="EX4 a token of one letter and equals signs"),
         pytest.param(b"Bearer abc=====", "abc=====", id="EX4 as many equals signs as one likes"),
         pytest.param(b"  Bearer abc", "abc", id="EX9 spaces around the value"),
         pytest.param(b"\tBearer abc\t", "abc", id="EX9 tabs around the value"),

@@ -158,6 +158,11 @@ def test_seconds_are_a_finite_number(value: float) -> None:
     assert type(found) is float
 
 
+@pytest.mark.parametrize("value", [1.0, 300.0])
+def test_the_bounds_of_seconds_are_within_them(value: float) -> None:
+    assert options.seconds("leeway", value, least=1.0, most=300.0) == value
+
+
 @pytest.mark.parametrize(("value", "kind"), [(None, "NoneType"), ("30", "str"), (True, "bool"), ([30], "list")])
 def test_seconds_of_another_type_are_a_type_error(value: object, kind: str) -> None:
     with pytest.raises(TypeError, match=exactly(f"leeway is a number of seconds, not {kind}")):

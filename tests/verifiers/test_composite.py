@@ -351,6 +351,16 @@ async def test_opaque_tokens_go_to_their_strategy_and_signed_ones_never_do() -> 
     assert await reason_of(verifier, "..") is Reason.malformed
 
 
+@pytest.mark.parametrize("token", [OPAQUE, "", "a.b", "a.b.c.d", "a.b.c.d.e"], ids=ascii)
+async def test_whatever_is_not_of_three_parts_counts_as_opaque(token: str) -> None:
+    verifier = MultiIssuerVerifier([jwt(A)], opaque=Strategy("opaque"))
+
+    found = await verifier.verify_token(token)
+
+    assert found is not None
+    assert found.client_id == "opaque"
+
+
 async def test_a_verifier_of_several_issuers_serves_each_of_them() -> None:
     verifier = MultiIssuerVerifier([jwt(A, issuer=[A, C]), jwt(B)])
 

@@ -128,6 +128,16 @@ async def test_a_key_of_a_curve_needs_no_algorithm(algorithm: Any) -> None:
     assert token.subject == "alice"
 
 
+@pytest.mark.parametrize(
+    ("named", "written"), [("EdDSA", "Ed25519"), ("Ed25519", "EdDSA"), ("Ed448", "EdDSA"), ("EdDSA", "Ed448")]
+)
+async def test_rfc_9864_both_names_of_an_edwards_algorithm_are_one(named: Any, written: Any) -> None:
+    key = SigningKey.generate("Ed448" if "Ed448" in {named, written} else "Ed25519")
+    token = sign(key=key, header={"alg": written})
+
+    assert (await verifier(public_key=key.public_pem, algorithm=named).verify_token(token)).subject == "alice"
+
+
 async def test_an_rsa_key_is_for_rs256_unless_said_otherwise() -> None:
     good = sign(key=RSA)
     other = sign(key=SigningKey.from_pem(RSA.private_pem, "PS256"))
