@@ -426,20 +426,18 @@ async def say_who_calls(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": json.dumps(said).encode()})
 
 
-def jwt_verifier(server: AuthorizationServer, **options: Any) -> JWTVerifier:  # whatever its class takes
+def jwt_verifier(server: AuthorizationServer, **options: Any) -> JWTVerifier:
     """Make a verifier that knows two facts of `server`'s tokens, and what `options` say otherwise."""
     return JWTVerifier(**{"issuer": server.issuer, "audience": JWT_API} | options)
 
 
-def introspection_verifier(
-    server: AuthorizationServer, **options: Any
-) -> IntrospectionTokenVerifier:  # whatever its class takes
+def introspection_verifier(server: AuthorizationServer, **options: Any) -> IntrospectionTokenVerifier:
     """Make a verifier that asks `server` as the client `rs`, and what `options` say otherwise."""
     client = {"client_id": "rs", "client_secret": server.secrets["rs"]}
     return IntrospectionTokenVerifier(**{"issuer": server.issuer, "server_url": OPAQUE_API} | client | options)
 
 
-async def ask(verifier: TokenVerifier, token: str, **options: Any) -> httpx2.Response:  # whatever its class takes
+async def ask(verifier: TokenVerifier, token: str, **options: Any) -> httpx2.Response:
     """Send one request with `token` to an application behind a door of its own."""
     async with door(verifier, **options) as client:
         return await get(client, token)
@@ -451,9 +449,7 @@ async def get(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
 
 
 @asynccontextmanager
-async def door(
-    verifier: TokenVerifier, **options: Any
-) -> AsyncIterator[httpx2.AsyncClient]:  # whatever its class takes
+async def door(verifier: TokenVerifier, **options: Any) -> AsyncIterator[httpx2.AsyncClient]:
     """Put a door before the application, start it up, and give a client that calls it in process."""
     app = BearerMiddleware(say_who_calls, verifier, expose_reason=True, **options)
     transport = httpx2.ASGITransport(app=app)
