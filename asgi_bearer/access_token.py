@@ -77,7 +77,7 @@ def freeze(value: Any) -> Any:
     if isinstance(value, dict):
         frozen = ReadOnlyDict(value)
         for name, member in value.items():
-            if isinstance(member, _CONTAINERS):
+            if type(member) is not str and isinstance(member, _CONTAINERS):
                 dict.__setitem__(frozen, name, freeze(member))
         return frozen
     if isinstance(value, list | tuple):
@@ -101,6 +101,7 @@ class Verdict(NamedTuple):
     issuer: str | None
     audience: tuple[str, ...]
     claims: ReadOnlyDict
+    is_bound: bool
 
     def __repr__(self) -> str:
         """Show no claim."""
@@ -145,7 +146,8 @@ class AccessToken:
         end = None if expires_at is None else _epoch(expires_at)
         frozen = freeze(dict(claims)) if claims else _NO_CLAIMS
         _set_token(self, token)
-        _set_verdict(self, Verdict(client_id, tuple(scopes), end, subject, issuer, tuple(audience), frozen))
+        verdict = Verdict(client_id, tuple(scopes), end, subject, issuer, tuple(audience), frozen, "cnf" in frozen)
+        _set_verdict(self, verdict)
 
     @classmethod
     def from_verdict(cls, token: str, verdict: Verdict) -> AccessToken:
@@ -195,6 +197,11 @@ class AccessToken:
     def claims(self) -> Mapping[str, Any]:
         """Every claim, read-only at every depth."""
         return self._verdict[6]
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the token is bound to a key that its sender must prove to have (the claim cnf, RFC 7800)."""
+        return self._verdict[7]
 
     @property
     def principal_key(self) -> tuple[str | None, str | None, str]:

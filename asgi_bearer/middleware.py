@@ -119,7 +119,7 @@ class BearerMiddleware:
             await self._pass(scope, receive, send)
             return
         token = None
-        if not self._asks_nobody(scope):
+        if not ((self._public or scope.get("method") == "OPTIONS") and self._asks_nobody(scope)):
             try:
                 token = await self._authenticate(scope)
             except BearerError as error:
@@ -189,7 +189,7 @@ class BearerMiddleware:
             token = await self._verifier.verify_token(text)
             if type(token) is not AccessToken:
                 token = self._adopt(token, text)
-            if "cnf" in token.claims:
+            if token.is_bound:
                 self._require_confirmation(token.claims["cnf"])
             for check in self._checks:
                 await check.check(token, scope)

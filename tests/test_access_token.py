@@ -69,9 +69,20 @@ def test_all_but_token_and_client_may_be_left_out() -> None:
     assert token.principal_key == (None, None, "app")
 
 
+def test_a_token_with_a_cnf_is_bound_whatever_it_holds() -> None:
+    def token(**claims: object) -> AccessToken:
+        return AccessToken(token="t", client_id="app", claims=claims)
+
+    assert token(cnf={"jkt": "x"}).is_bound
+    assert token(cnf=None).is_bound
+    assert not token(sub="alice").is_bound
+    assert not AccessToken(token="t", client_id="app").is_bound
+
+
 def test_a_verdict_and_a_token_make_an_access_token() -> None:
+    claims = ReadOnlyDict({"a": 1})
     verdict = Verdict(
-        "app", ("read",), ENDS.timestamp(), "user-1", "https://idp.example", ("api",), ReadOnlyDict({"a": 1})
+        "app", ("read",), ENDS.timestamp(), "user-1", "https://idp.example", ("api",), claims, is_bound=False
     )
 
     token = AccessToken.from_verdict("t", verdict)
@@ -264,7 +275,7 @@ def test_op2_a_repr_names_the_token_by_its_hash_and_shows_no_claim() -> None:
 
 def test_op2_nothing_that_holds_a_token_shows_it_or_a_claim() -> None:
     token = make_token()
-    verdict = Verdict("app", ("read", "write"), ENDS.timestamp(), "user-1", "https://idp.example", (), freeze(CLAIMS))
+    verdict = Verdict("app", ("read", "write"), ENDS.timestamp(), "user-1", "idp", (), freeze(CLAIMS), is_bound=False)
     shown = f"{BearerUser(token)!r} {verdict!r} {Door(token, lambda _: {})!r} {[token]!r}"
 
     assert repr(verdict) == "Verdict(expires_at=1893456000.0, scopes=2)"

@@ -153,6 +153,7 @@ def read_verdict(claims: dict[str, Any], scope_claims: tuple[str, ...]) -> Verdi
         claims.get("iss"),
         read_audience(claims),
         freeze(claims),
+        "cnf" in claims,
     )
 
 

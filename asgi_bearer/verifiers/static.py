@@ -117,6 +117,7 @@ def _read_entry(entry: object) -> Verdict:
         issuer=None,
         audience=(),
         claims=_claims(client_id, scopes, subject, members),
+        is_bound="cnf" in members,
     )
 
 
@@ -126,7 +127,8 @@ def _claims(client_id: str, scopes: tuple[str, ...], subject: str | None, others
         claims["sub"] = subject
     for name, value in claims.items():
         _require_json(name, value)
-    return ReadOnlyDict({name: freeze(value) for name, value in claims.items()})
+    frozen: ReadOnlyDict = freeze(claims)
+    return frozen
 
 
 def _require_json(name: object, value: object) -> None:

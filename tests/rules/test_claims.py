@@ -394,7 +394,7 @@ def test_the_verdict_holds_what_the_claims_say() -> None:
 def test_the_verdict_of_no_claims_is_empty() -> None:
     verdict = read_verdict({}, ("scope",))
 
-    assert verdict == ("", (), None, None, None, (), {})
+    assert verdict == ("", (), None, None, None, (), {}, False)
 
 
 def test_cl12_cl14_claims_nobody_asked_for_are_kept_and_cannot_be_changed() -> None:
