@@ -43,6 +43,14 @@ async def test_what_else_an_entry_has_becomes_claims() -> None:
     assert (token.issuer, token.audience, token.expires_at) == (None, (), None)
 
 
+async def test_an_entry_with_a_cnf_is_bound() -> None:
+    tokens = {"bound": {"client_id": "app", "cnf": {"jkt": "x"}}, "free": {"client_id": "app"}}
+    verifier = StaticTokenVerifier(tokens)
+
+    assert (await verifier.verify_token("bound")).is_bound
+    assert not (await verifier.verify_token("free")).is_bound
+
+
 async def test_an_entry_needs_a_client_and_nothing_else() -> None:
     token = await StaticTokenVerifier({READER: {"client_id": "app"}}).verify_token(READER)
 
