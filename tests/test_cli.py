@@ -292,6 +292,15 @@ class TestHelp:
         assert run(*arguments)[0] == 2
 
 
+class Closing:
+    """What is called when all servers have ended."""
+
+    done = False
+
+    async def __call__(self) -> None:
+        self.done = True
+
+
 class TestSignals:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_signal_ends_what_runs_and_leaves_the_handlers_as_they_were(self, number: signal.Signals) -> None:
@@ -302,7 +311,10 @@ class TestSignals:
             await anyio.sleep_forever()
             return "never"
 
-        assert serve([], be_ended) is None
+        closing = Closing()
+
+        assert serve([], be_ended, closing) is None
+        assert closing.done
         assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
 
     def test_an_open_stream_ends_too_and_without_a_traceback(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -315,7 +327,7 @@ class TestSignals:
                 signal.raise_signal(signal.SIGINT)
                 await anyio.sleep_forever()
 
-        assert serve([(stream, listening)], be_ended_while_streaming) is None
+        assert serve([(stream, listening)], be_ended_while_streaming, Closing()) is None
         assert [record.message for record in caplog.records] == [
             "Cancel 1 running task(s), timeout graceful shutdown exceeded"
         ]

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from asgi_bearer.cli import sample
-from asgi_bearer.cli.door import protect
+from asgi_bearer.cli.door import protect, verifier_of
 from asgi_bearer.cli.failure import Failure
 from asgi_bearer.cli.probes import Outcome, Probe, Probes, ask_all
 from asgi_bearer.cli.serving import address, listen, serve
@@ -76,12 +76,13 @@ def dev(
     with listen(ports[0], "--port") as at, listen(ports[1], "--issuer-port") as issuer_at:
         issuer = Issuer(address(issuer_at), audience=address(at))
         stage = _set_up(issuer, address(at), required, target)
-        door = protect(app, issuer, stage.url, scopes=required, public=sample.PUBLIC if target is None else ())
+        verifier = verifier_of(issuer, stage.url)
+        door = protect(app, verifier, scopes=required, public=sample.PUBLIC if target is None else ())
         apps = [(issuer, issuer_at), (door, at)]
         if check:
-            raise typer.Exit(0 if serve(apps, stage.check) else 1)
+            raise typer.Exit(0 if serve(apps, stage.check, verifier.aclose) else 1)
         with _refusals_shown():
-            serve(apps, stage.show)
+            serve(apps, stage.show, verifier.aclose)
 
 
 def _choose(port: int | None, default: int, *, check: bool) -> int:

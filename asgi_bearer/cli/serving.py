@@ -41,8 +41,10 @@ def address(listening: socket.socket) -> str:
     return f"http://{HOST}:{listening.getsockname()[1]}"
 
 
-def serve(apps: Sequence[tuple[Any, socket.socket]], main: Callable[[], Awaitable[T]]) -> T | None:
-    """Serve each app on its socket, started in this order, while `main` runs.
+def serve(
+    apps: Sequence[tuple[Any, socket.socket]], main: Callable[[], Awaitable[T]], close: Callable[[], Awaitable[None]]
+) -> T | None:
+    """Serve each app on its socket, started in this order, while `main` runs; then `close`.
 
     Returns what `main` returns, or None where SIGINT or SIGTERM ended it. Requests then have two seconds to finish.
     Raises `Failure` where an application does not start.
@@ -50,7 +52,7 @@ def serve(apps: Sequence[tuple[Any, socket.socket]], main: Callable[[], Awaitabl
     log = logging.getLogger("uvicorn.error")
     log.addFilter(_is_worth_a_traceback)
     try:
-        return anyio.run(_serve, apps, main)
+        return anyio.run(_serve, apps, main, close)
     finally:
         log.removeFilter(_is_worth_a_traceback)
 
@@ -60,7 +62,9 @@ def _is_worth_a_traceback(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
-async def _serve(apps: Sequence[tuple[Any, socket.socket]], main: Callable[[], Awaitable[T]]) -> T | None:
+async def _serve(
+    apps: Sequence[tuple[Any, socket.socket]], main: Callable[[], Awaitable[T]], close: Callable[[], Awaitable[None]]
+) -> T | None:
     result = None
     servers = [_Server(app, listening) for app, listening in apps]
     async with anyio.create_task_group() as tasks:
@@ -71,6 +75,8 @@ async def _serve(apps: Sequence[tuple[Any, socket.socket]], main: Callable[[], A
                 result = await main()
         for server in servers:
             server.should_exit = True
+    # Not left to the lifespan: an application that does not speak it would keep the connections open.
+    await close()
     if any(server.refused for server in servers):
         raise Failure("the application did not start: what it raised stands above")
     return result
