@@ -32,8 +32,8 @@ class Flight(Generic[T]):
     """One attempt under way."""
 
     def __init__(self) -> None:
-        self.waiters = 0
-        self.landed = anyio.Event()
+        self.waiters: int = 0
+        self.landed: anyio.Event = anyio.Event()
         self.result: T | None = None
         self.failure: BaseException | None = None
 

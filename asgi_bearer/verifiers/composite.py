@@ -17,10 +17,11 @@ from asgi_bearer.errors import InvalidToken, Reason, VerifierUnavailable
 from asgi_bearer.keys.compact import MAX_PAYLOAD_BYTES, Compact, CompactReader, parse_json
 from asgi_bearer.remote.document import boottime
 from asgi_bearer.rules import options
-from asgi_bearer.verifiers.tenants import Recent, Tenants, answers_for, is_strategy, kind_of
+from asgi_bearer.verifiers.tenants import Recent, Tenants, answers_for, is_strategy, kind_of, observe
 
 if TYPE_CHECKING:
     from asgi_bearer.access_token import AccessToken, TokenVerifier
+    from asgi_bearer.events import Listener
     from asgi_bearer.verifiers.tenants import Resolve
 
 # RFC 6750 section 2.1: what a token is written with, and so what it may begin with
@@ -50,7 +51,7 @@ class ChainVerifier:
             raise ValueError(message)
         found = {_shape(shape): _strategy(f"verifiers[{shape!r}]", one) for shape, one in verifiers.items()}
         self._all = _distinct(found.values())
-        self.required_scopes = _common_scopes(self._all)
+        self.required_scopes: tuple[str, ...] = _common_scopes(self._all)
         self._jwt, self._opaque = found.pop("jwt", None), found.pop("opaque", None)
         self._by_prefix = sorted(found.items(), key=lambda item: len(item[0]), reverse=True)
 
@@ -64,6 +65,11 @@ class ChainVerifier:
     async def prefetch(self) -> None:
         """Let every strategy prefetch, all at once. Raises `VerifierUnavailable` at the end where one could not."""
         await _call_each("prefetch", self._all)
+
+    def observe(self, listener: Listener) -> None:
+        """Let every strategy tell `listener` what becomes of its keys."""
+        for verifier in self._all:
+            observe(verifier, listener)
 
     async def aclose(self) -> None:
         """Close what the strategies keep open, each of them even where another fails."""
@@ -128,7 +134,7 @@ class MultiIssuerVerifier:
         self._routes: Recent[int, str] = Recent(_ROUTES)
         others = () if self._opaque is None else (self._opaque,)
         self._configured = _distinct((*self._by_issuer.values(), *others))
-        self.required_scopes = () if resolve is not None else _common_scopes(self._configured)
+        self.required_scopes: tuple[str, ...] = () if resolve is not None else _common_scopes(self._configured)
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return what the issuer's strategy returns. Raises what it raises, and `InvalidToken` where none is chosen."""
@@ -151,6 +157,12 @@ class MultiIssuerVerifier:
     async def prefetch(self) -> None:
         """Let every configured strategy prefetch, all at once. Raises `VerifierUnavailable` as `ChainVerifier` does."""
         await _call_each("prefetch", self._configured)
+
+    def observe(self, listener: Listener) -> None:
+        """Let every strategy tell `listener` what becomes of its keys, those that `resolve` returns included."""
+        for verifier in self._configured:
+            observe(verifier, listener)
+        self._tenants.observe(listener)
 
     async def aclose(self) -> None:
         """Close what the strategies keep open, those that `resolve` returned and that are remembered included."""

@@ -191,7 +191,7 @@ async def test_an_opaque_access_token_reaches_the_handler_with_all_that_its_serv
     authorization_server: AuthorizationServer,
     source: Callable[[AuthorizationServer], dict[str, Any]],
     client_id: str,
-    client_auth: str,
+    client_auth: Any,
 ) -> None:
     verifier = IntrospectionTokenVerifier(
         **source(authorization_server),
@@ -319,7 +319,7 @@ async def test_a_token_without_the_scope_is_told_which_one_it_needs(
 
 @pytest.mark.parametrize(("client_id", "client_auth"), CLIENT_AUTHENTICATIONS)
 async def test_our_own_wrong_secret_is_not_blamed_on_the_caller(
-    authorization_server: AuthorizationServer, client_id: str, client_auth: str
+    authorization_server: AuthorizationServer, client_id: str, client_auth: Any
 ) -> None:
     verifier = introspection_verifier(
         authorization_server, client_id=client_id, client_secret="not-the-secret", client_auth=client_auth

@@ -78,7 +78,7 @@ def litestar_(handle: Callable[[], None]) -> Any:
     return litestar.Litestar(
         route_handlers=[litestar.get("/")(endpoint)],
         # Litestar types scopes and messages as its own TypedDicts.
-        middleware=[litestar.middleware.DefineMiddleware(BearerMiddleware, **OPTIONS)],  # type: ignore[arg-type]
+        middleware=[litestar.middleware.DefineMiddleware(BearerMiddleware, **OPTIONS)],
     )
 
 

@@ -92,6 +92,61 @@ async def test_a_verifier_that_fails_there_is_logged_without_its_text_and_the_ap
     assert "its-own-secret" not in caplog.text
 
 
+FAILURES = [
+    pytest.param(
+        VerifierUnavailable("the key set cannot be had"),
+        "the verifier's prefetch failed: the key set cannot be had",
+        id="503",
+    ),
+    pytest.param(RuntimeError("its-own-secret"), "the verifier's prefetch failed with RuntimeError", id="a bug"),
+]
+
+
+@pytest.mark.parametrize(("failure", "message"), FAILURES)
+async def test_where_the_keys_are_required_the_start_fails_without_them_and_the_app_never_hears_of_it(
+    failure: Exception, message: str
+) -> None:
+    journal: list[str] = []
+    app = Application(journal)
+
+    door = BearerMiddleware(app, Verifier(journal, failure), prefetch="require")
+    sent = await call(door, {"type": "lifespan"}, STARTUP)
+
+    assert sent == [{"type": "lifespan.startup.failed", "message": message}]
+    assert (journal, app.scope) == (["prefetch", "aclose"], None)
+
+
+async def test_where_the_keys_are_required_and_there_the_app_starts() -> None:
+    journal: list[str] = []
+    door = BearerMiddleware(Application(journal), Verifier(journal), prefetch="require")
+
+    sent = await call(door, {"type": "lifespan"}, STARTUP, SHUTDOWN)
+
+    assert journal == ["prefetch", "startup", "shutdown", "aclose"]
+    assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_with_prefetch_off_nothing_is_fetched_at_the_start() -> None:
+    journal: list[str] = []
+    door = BearerMiddleware(Application(journal), Verifier(journal), prefetch="off")
+
+    await call(door, {"type": "lifespan"}, STARTUP, SHUTDOWN)
+
+    assert journal == ["startup", "shutdown", "aclose"]
+
+
+async def test_the_app_receives_its_start_as_the_server_sent_it() -> None:
+    received = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        received.extend([await receive(), await receive()])
+
+    await call(BearerMiddleware(app, Verifier([])), {"type": "lifespan"}, STARTUP, SHUTDOWN)
+
+    assert received[0] is STARTUP
+    assert received[1] is SHUTDOWN
+
+
 async def test_a_verifier_without_a_start_and_an_end_is_left_alone() -> None:
     class Bare:
         async def verify_token(self, token: str) -> None:
@@ -104,7 +159,7 @@ async def test_a_verifier_without_a_start_and_an_end_is_left_alone() -> None:
     assert journal == ["startup", "shutdown"]
 
 
-async def test_an_app_that_knows_no_lifespan_says_so_to_the_server_itself() -> None:
+async def test_an_app_that_knows_no_lifespan_says_so_to_the_server_itself_and_the_keys_are_there() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         message = "unsupported"
         raise ValueError(message)
@@ -114,7 +169,7 @@ async def test_an_app_that_knows_no_lifespan_says_so_to_the_server_itself() -> N
     with pytest.raises(ValueError, match="unsupported"):
         await call(BearerMiddleware(app, Verifier(journal)), {"type": "lifespan"}, STARTUP)
 
-    assert journal == []
+    assert journal == ["prefetch"]
 
 
 async def test_a_connection_of_a_kind_that_the_door_does_not_know_is_the_apps_as_it_is() -> None:

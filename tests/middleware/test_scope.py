@@ -198,7 +198,7 @@ async def test_a_client_that_is_gone_before_its_refusal_is_no_error(message: OSE
     async def send(_: Any) -> None:
         raise message
 
-    await guarded(Echo())(http_scope(), None, send)  # type: ignore[arg-type]  # nothing is received
+    await guarded(Echo())(http_scope(), None, send)  # nothing is received
 
 
 async def test_what_the_app_meets_when_its_client_is_gone_is_the_apps() -> None:
@@ -206,7 +206,7 @@ async def test_what_the_app_meets_when_its_client_is_gone_is_the_apps() -> None:
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        await guarded(Echo())(http_scope(GOOD), None, send)  # type: ignore[arg-type]  # nothing is received
+        await guarded(Echo())(http_scope(GOOD), None, send)  # nothing is received
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1", "2", "3"])
