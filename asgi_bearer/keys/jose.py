@@ -52,6 +52,15 @@ SECRET_ALGORITHMS = tuple(HASH_BYTES)
 
 _MIN_RSA_BITS, _MAX_RSA_BITS = 2048, 8192
 _MIN_EXPONENT, _MAX_EXPONENT = 65537, 2**32
+# CVE-2017-15361: modulo every small prime, the moduli of one maker's chips are powers of 65537. Of the primes, those for
+# which that says something; a good modulus looks so once in 2^28.
+_ROCA = tuple(
+    (prime, powers)
+    for prime in range(3, 168)
+    if all(prime % factor for factor in range(2, prime))
+    for powers in [frozenset(pow(65537, power, prime) for power in range(prime - 1))]
+    if len(powers) < prime - 1
+)
 _PRIVATE_MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv")
 
 
@@ -224,6 +233,8 @@ def _check_rsa(modulus: int, exponent: int) -> None:
         raise _unusable(f"its modulus is not an odd number of {_MIN_RSA_BITS} to {_MAX_RSA_BITS} bits")
     if not _MIN_EXPONENT <= exponent < _MAX_EXPONENT or not exponent & 1:
         raise _unusable(f"its exponent is not an odd number from {_MIN_EXPONENT} to 2^32")
+    if all(modulus % prime in powers for prime, powers in _ROCA):
+        raise _unusable("its modulus can be factored (ROCA, CVE-2017-15361)")
 
 
 def _check_edwards(name: str, public: ed25519.Ed25519PublicKey | ed448.Ed448PublicKey) -> tuple[str, ...]:
