@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class TokenVerifier(Protocol):
     """A strategy: one method that tells whether a token is good.
 
-    It may also have `required_scopes` (named in challenges), `async prefetch()` (called at the application's start-up)
-    and `async aclose()` (at its shutdown).
+    It may also have `required_scopes` (named in challenges), `async prefetch()` (called at the application's start-up),
+    `async aclose()` (at its shutdown) and `observe(listener)` (called with the door's `on_event`, if there is one).
     """
 
     async def verify_token(self, token: str) -> AccessToken | None:

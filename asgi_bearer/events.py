@@ -1,6 +1,6 @@
 """What happened, as values: what `on_event=` is called with. Floor 0.
 
-The rules of this module: an event never holds a token; it names one by the first 8 hex digits of its SHA-256; whoever is
+The rules of this module: an event never holds a token; it names one by the first 8 hex digits of its SHA-256; who is
 told of an event changes nothing by failing.
 """
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from asgi_bearer.access_token import AccessToken, Anonymous, AnonymousUser, BearerUser, fingerprint
 from asgi_bearer.errors import (
@@ -24,7 +24,7 @@ from asgi_bearer.errors import (
     VerifierUnavailable,
     current_door,
 )
-from asgi_bearer.events import Accepted, Event, Rejected, Unavailable
+from asgi_bearer.events import Accepted, Event, Listeners, Rejected, Unavailable
 from asgi_bearer.rules import options
 from asgi_bearer.rules.challenge import Answer, Challenger
 from asgi_bearer.rules.credentials import read_credentials
@@ -32,6 +32,7 @@ from asgi_bearer.rules.paths import PublicPaths
 
 if TYPE_CHECKING:
     from asgi_bearer.access_token import TokenVerifier
+    from asgi_bearer.events import Listener
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -70,13 +71,17 @@ class BearerMiddleware:
     - `checks`: objects with `async check(token, scope)`, in the order in which they are asked.
     - `realm`: names the protected space in challenges; printable ASCII without quotes and backslashes.
     - `expose_reason`: puts the reason of a refusal into error_description. For development: it helps attackers, too.
-    - `on_event`: called with a value of `asgi_bearer.events`; what it raises is logged and changes nothing.
+    - `on_event`: called with a value of `asgi_bearer.events`; what it raises is logged and changes nothing. The
+      verifier hears of it by `observe(on_event)`, where it has that, and so tells of its keys.
+    - `prefetch`: what becomes of the application's start when the verifier cannot fetch its keys: "warn" says so in the
+      log, and the application starts; "require" lets it fail, before the application hears of it; "off" fetches nothing
+      then. It needs a server that speaks ASGI's lifespan; without one, the first token fetches the keys.
     - `clock`: the wall clock, in epoch seconds; used for verifiers that leave the expiry to their caller.
 
-    The handler finds the token in `scope["auth"]`, in `scope["user"].access_token` and by `get_access_token()`.
-    Requests that a browser sends ahead of another origin's (CORS preflights) pass, and see `Anonymous`. At the start of
-    the application the verifier may fetch its keys, at its end it closes its connections; where that fails, the log
-    says so, and the application goes on.
+    The handler finds the token in `scope["auth"]`, in `scope["user"].access_token` and by `get_access_token()`; where
+    there is no caller, they hold `Anonymous`, None and None.
+    Requests that a browser sends ahead of another origin's (CORS preflights) pass, and see `Anonymous`. At the end of
+    the application the verifier closes its connections; where that fails, the log says so.
 
     It does NOT look for tokens in the query, the body, cookies or other headers. Raises `ValueError` or `TypeError` for
     options that cannot be meant.
@@ -93,10 +98,11 @@ class BearerMiddleware:
         checks: Iterable[Check] = (),
         realm: str = "api",
         expose_reason: bool = False,
-        on_event: Callable[[Event], None] | None = None,
+        on_event: Listener | None = None,
+        prefetch: Literal["warn", "require", "off"] = "warn",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.app: ASGIApp = options.function("app", app)
+        self.app: ASGIApp = _app(app)
         self._verifier = _verifier(verifier)
         self._required_scopes = options.scopes("required_scopes", required_scopes)
         self._optional = options.flag("optional", optional)
@@ -111,6 +117,11 @@ class BearerMiddleware:
         )
         self._headers = self._challenger.headers
         self._on_event = _listener(on_event)
+        self._listeners = Listeners()
+        if self._on_event is not None:
+            self._listeners.add(self._on_event)
+            _observe(verifier, self._on_event)
+        self._prefetch = options.choice("prefetch", prefetch, ("warn", "require", "off"))
         self._clock = options.function("clock", clock)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -146,30 +157,39 @@ class BearerMiddleware:
         if scope["type"] != "lifespan":
             await self.app(scope, receive, send)
             return
+        startup = [await receive()]
+        failure = None if self._prefetch == "off" else await self._let_verifier("prefetch")
+        if failure is not None and self._prefetch == "require":
+            await self._let_verifier("aclose")
+            await send({"type": "lifespan.startup.failed", "message": failure})
+            return
 
-        async def receive_after_prefetch() -> Message:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await self._let_verifier("prefetch")
-            return message
+        async def receive_from_startup() -> Message:
+            return startup.pop() if startup else await receive()
 
         async def send_after_close(message: Message) -> None:
             if message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
                 await self._let_verifier("aclose")
             await send(message)
 
-        await self.app(scope, receive_after_prefetch, send_after_close)
+        await self.app(scope, receive_from_startup, send_after_close)
 
-    async def _let_verifier(self, name: str) -> None:
+    async def _let_verifier(self, name: str) -> str | None:
+        """Call an optional method of the verifier; return why it failed, without what may hold a secret."""
         method = getattr(self._verifier, name, None)
         if method is None:
-            return
+            return None
         try:
             await method()
         except VerifierUnavailable as error:
-            _logger.warning("the verifier's %s failed: %s", name, error.message)
-        except Exception as error:  # noqa: BLE001  # the application starts and ends all the same
-            _logger.error("the verifier's %s failed with %s", name, type(error).__name__)  # noqa: TRY400  # without its text
+            failure = f"the verifier's {name} failed: {error.message}"
+            _logger.warning("%s", failure)
+        except Exception as error:  # noqa: BLE001  # the application ends all the same, and starts unless told otherwise
+            failure = f"the verifier's {name} failed with {type(error).__name__}"
+            _logger.error("%s", failure)  # noqa: TRY400  # without its text
+        else:
+            return None
+        return failure
 
     def _asks_nobody(self, scope: Scope) -> bool:
         return (scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope)) or (
@@ -199,7 +219,7 @@ class BearerMiddleware:
             self._tell_refusal(error, text)
             raise
         if self._on_event is not None:
-            self._tell(Accepted(token_id=fingerprint(text), principal_key=token.principal_key))
+            self._listeners.tell(Accepted(token_id=fingerprint(text), principal_key=token.principal_key))
         return token
 
     def _adopt(self, found: object, text: str) -> AccessToken:
@@ -222,17 +242,16 @@ class BearerMiddleware:
             event: Event = Unavailable(message=error.message, retry_after=error.retry_after, token_id=token_id)
         else:
             fields = {"token_id": token_id, "status": error.status_code, "reason": error.reason}
-            _logger.info("refused: %s, token %s", error, token_id, extra=fields)
+            _logger.info("refused: %s%s", error, "" if token_id is None else f", token {token_id}", extra=fields)
             event = Rejected(status=error.status_code, error=error.error, reason=error.reason, token_id=token_id)
-        self._tell(event)
+        self._listeners.tell(event)
 
-    def _tell(self, event: Event) -> None:
-        if self._on_event is None:
-            return
-        try:
-            self._on_event(event)
-        except Exception as error:  # noqa: BLE001  # a listener's failure is not the request's
-            _logger.error("on_event failed with %s", type(error).__name__)  # noqa: TRY400  # without its text
+
+def _app(app: ASGIApp) -> ASGIApp:
+    if not callable(app) or callable(getattr(app, "verify_token", None)):
+        message = f"app is an ASGI application, not {_kind(app)}: write BearerMiddleware(app, verifier)"
+        raise TypeError(message)
+    return app
 
 
 def _verifier(verifier: TokenVerifier) -> TokenVerifier:
@@ -260,11 +279,17 @@ def _confirms(check: Check) -> tuple[str, ...]:
     return options.optional_texts("confirms of a check", getattr(check, "confirms", None) or None)
 
 
-def _listener(on_event: Callable[[Event], None] | None) -> Callable[[Event], None] | None:
+def _listener(on_event: Listener | None) -> Listener | None:
     if inspect.iscoroutinefunction(on_event):
         message = "on_event is a plain function: it is called, and nobody awaits what it returns"
         raise TypeError(message)
     return None if on_event is None else options.function("on_event", on_event)
+
+
+def _observe(verifier: TokenVerifier, listener: Listener) -> None:
+    observe = getattr(verifier, "observe", None)
+    if observe is not None:
+        observe(listener)
 
 
 def _kind(value: object) -> str:
@@ -279,6 +304,9 @@ def _is_preflight(scope: Scope) -> bool:
 
 def _adopt_foreign(found: Any, text: str, now: float) -> AccessToken:
     """Read the token of an MCP verifier, which gives the expiry in epoch seconds and leaves it to its caller."""
+    if not hasattr(found, "expires_at"):
+        message = f"verify_token returns an AccessToken or raises InvalidToken: it returned {_kind(found)}"
+        raise TypeError(message)
     expires_at = found.expires_at
     if expires_at is not None and now >= expires_at:
         raise InvalidToken(Reason.expired)

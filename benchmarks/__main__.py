@@ -1,4 +1,4 @@
-"""`python -m benchmarks jwt | server | memory`."""
+"""`python -m benchmarks jwt | server | memory | keys`."""
 
 # ruff: noqa: PLC0415  # each benchmark is imported alone, and only what it needs
 
@@ -22,6 +22,10 @@ def main() -> None:
         from benchmarks import server
 
         server.run(options.rounds, options.seconds)
+    elif options.benchmark == "keys":
+        from benchmarks import keys
+
+        keys.run()
     else:
         from benchmarks import memory
 
@@ -39,6 +43,7 @@ def _parse() -> argparse.Namespace:
     server.add_argument("--seconds", type=int, default=3, help="of each contestant in each round")
     memory = commands.add_parser("memory", help="resident memory while a million tokens pass")
     memory.add_argument("--count", type=int, default=1_000_000)
+    commands.add_parser("keys", help="what becomes of good requests when keys are cold, rotated, or cannot be had")
     return parser.parse_args()
 
 

@@ -32,7 +32,8 @@ class Bar(NamedTuple):
 
 def describe_machine() -> dict[str, str]:
     """Return what a figure means nothing without."""
-    packages = ("asgi-bearer", "cryptography", "starlette", "joserfc", "pyjwt", "fastmcp", "mcp", "uvicorn")
+    ours = ("asgi-bearer", "cryptography", "starlette", "joserfc", "uvicorn")
+    packages = (*ours, "pyjwt", "fastmcp", "mcp", "jwks-client")
     return {
         "cpu": _cpu(),
         "system": f"{platform.system()} {platform.machine()}",

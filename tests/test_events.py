@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
 from asgi_bearer.errors import Reason
-from asgi_bearer.events import Accepted, Event, Rejected, Unavailable
+from asgi_bearer.events import (
+    Accepted,
+    Event,
+    KeysRefreshed,
+    KeysStale,
+    KeysUnavailable,
+    Rejected,
+    Unavailable,
+    UnknownKey,
+)
 
 EVENTS = [
     pytest.param(
@@ -25,6 +35,26 @@ EVENTS = [
         "Unavailable(message='jwks: HTTP 500', retry_after=1.0, token_id=None)",
         id="Unavailable",
     ),
+    pytest.param(
+        KeysRefreshed(source="https://idp.example/jwks", generation=2, keys=3, age=240.0, failures=0),
+        "KeysRefreshed(source='https://idp.example/jwks', generation=2, keys=3, age=240.0, failures=0)",
+        id="KeysRefreshed",
+    ),
+    pytest.param(
+        KeysStale(source="https://idp.example", message="500", age=300.0, serves_for=86100.0, failures=1),
+        "KeysStale(source='https://idp.example', message='500', age=300.0, serves_for=86100.0, failures=1)",
+        id="KeysStale",
+    ),
+    pytest.param(
+        KeysUnavailable(source="https://idp.example", message="500", age=None, retry_after=1.0, failures=1),
+        "KeysUnavailable(source='https://idp.example', message='500', age=None, retry_after=1.0, failures=1)",
+        id="KeysUnavailable",
+    ),
+    pytest.param(
+        UnknownKey(source="https://idp.example", count=17, age=10.0),
+        "UnknownKey(source='https://idp.example', count=17, age=10.0)",
+        id="UnknownKey",
+    ),
 ]
 
 
@@ -35,11 +65,13 @@ def test_an_event_shows_what_happened_and_to_nobody_by_name(event: Event, shown:
 
 @pytest.mark.parametrize(("event", "shown"), EVENTS)
 def test_an_event_cannot_be_changed_and_is_equal_to_its_like(event: Event, shown: str) -> None:
+    name = dataclasses.fields(event)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
-        event.token_id = "x"  # type: ignore[misc]
+        setattr(event, name, "x")
 
+    other: Any = {name: "other"}
     assert dataclasses.replace(event) == event
-    assert dataclasses.replace(event, token_id="other") != event
+    assert dataclasses.replace(event, **other) != event
 
 
 def test_an_accepted_event_has_its_principal_for_the_audit_trail() -> None:

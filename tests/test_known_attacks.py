@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from asgi_bearer import TokenVerifier
     from asgi_bearer.events import Event
 
+pytestmark = pytest.mark.filterwarnings("ignore:IntrospectionTokenVerifier has no server_url")
+
 NOW = 1_800_000_000
 ISSUER, AUDIENCE, EVIL = "https://idp.example/", "https://api.example", "https://evil.example/"
 CLAIMS: dict[str, Any] = {

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from asgi_bearer import TokenVerifier
     from asgi_bearer.events import Event
 
+pytestmark = pytest.mark.filterwarnings("ignore:IntrospectionTokenVerifier has no server_url")
+
 KEY = SigningKey.generate("ES256")
 ISSUER, AUDIENCE = "https://idp.example", "https://api.example"
 GOOD = {"iss": ISSUER, "aud": AUDIENCE, "sub": "subject-looked-for", "exp": 4_000_000_000, "scope": "read"}

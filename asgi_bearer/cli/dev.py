@@ -64,7 +64,6 @@ def dev(
 
     Ctrl-C ends it, with exit code 0. Never for production.
 
-    \b
     Examples:
       asgi-bearer dev
       asgi-bearer dev main:app --scope read

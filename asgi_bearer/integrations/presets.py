@@ -344,13 +344,14 @@ def _verifier(
     keys = options.get("keys")
     if keys is None:
         keys = _remote_keys(jwks_uri, issuer, options)
-    named = options.get("required_claims", ("exp",))
+    named = options.get("required_claims")
     chosen = {name: value for name, value in options.items() if name != "transport"}
     merged = {
         "scope_claims": scope_claims,
         **chosen,
         "keys": keys,
-        "required_claims": (*require, *(checks.texts("required_claims", named) if named else ())),
+        # exp in every case: no provider leaves it out.
+        "required_claims": ("exp", *require, *(checks.texts("required_claims", named) if named else ())),
     }
     return kind(
         issuer=issuer,

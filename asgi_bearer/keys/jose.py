@@ -52,8 +52,8 @@ SECRET_ALGORITHMS = tuple(HASH_BYTES)
 
 _MIN_RSA_BITS, _MAX_RSA_BITS = 2048, 8192
 _MIN_EXPONENT, _MAX_EXPONENT = 65537, 2**32
-# CVE-2017-15361: modulo every small prime, the moduli of one maker's chips are powers of 65537. Of the primes, those for
-# which that says something; a good modulus looks so once in 2^28.
+# CVE-2017-15361: modulo every small prime, the moduli of one maker's chips are powers of 65537. These are the primes
+# for which that says something; a good modulus looks so once in 2^28.
 _ROCA = tuple(
     (prime, powers)
     for prime in range(3, 168)
@@ -257,7 +257,7 @@ def _choose(fitting: tuple[str, ...], alg: str | None, algorithms: Sequence[str]
     for algorithm in algorithms:
         if algorithm in fitting:
             return algorithm
-    raise _unusable(f"it cannot do {' or '.join(algorithms)}")
+    raise _unusable(f"it cannot do {' or '.join(algorithms)}, but {' or '.join(fitting)}")
 
 
 def _same_algorithm(alg: str, fitting: tuple[str, ...]) -> frozenset[str]:

@@ -7,20 +7,24 @@ members are never used; `kid` is a name to look up and nothing else; a key that 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from asgi_bearer.events import KeysRefreshed, KeysStale, KeysUnavailable, Listeners, UnknownKey
+from asgi_bearer.keys import snapshot as snapshots
 from asgi_bearer.keys.jose import ASYMMETRIC_ALGORITHMS, Key, PublishedSecretError, UnusableKeyError, import_jwk
-from asgi_bearer.remote.discovery import LIMITS, Discovery, read_document
+from asgi_bearer.remote.discovery import MAX_DOCUMENT_BYTES, Discovery, read_document
 from asgi_bearer.remote.document import Fetched, Freshness, RemoteDocument, Status, boottime
-from asgi_bearer.remote.http import FetchError, Request, fetch
+from asgi_bearer.remote.http import FetchError, Limits, Request, fetch
 from asgi_bearer.rules import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from asgi_bearer.events import Listener
     from asgi_bearer.remote.http import Transport
 
 MAX_KEYS = 128
@@ -33,7 +37,11 @@ _logger = logging.getLogger("asgi_bearer")
 
 
 class KeySet(Protocol):
-    """A source of keys. Another source (a file, a KMS) is an object with these three methods."""
+    """A source of keys. Another source (a file, a KMS) is an object with these three methods.
+
+    It may also have `async prefetch()`, called at the application's start-up, and `observe(listener)`, which hands it
+    the door's `on_event`.
+    """
 
     async def find(self, kid: str | None, alg: str) -> Sequence[Key]:
         """Return the keys that a token with this header may be signed with: few, or none.
@@ -53,19 +61,20 @@ class KeySet(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """The usable keys of one set."""
+    """The usable keys of one set, and as what they were published, where they were."""
 
     by_header: Mapping[tuple[str | None, str], tuple[Key, ...]]
     kids: frozenset[str | None]
     all: tuple[Key, ...]
     thumbprints: frozenset[str]
+    jwks: tuple[Mapping[str, Any], ...] = ()
 
     def find(self, kid: str | None, alg: str) -> Sequence[Key]:
         """Return the keys of that name, or all where no name is given, that do that algorithm; four at most."""
         return self.by_header.get((kid, alg), ())
 
     @classmethod
-    def of(cls, keys: Iterable[Key]) -> Keys:
+    def of(cls, keys: Iterable[Key], jwks: Iterable[Mapping[str, Any]] = ()) -> Keys:
         """Index `keys`; several may have one kid."""
         found = tuple(keys)
         by_header: dict[tuple[str | None, str], tuple[Key, ...]] = {}
@@ -78,19 +87,21 @@ class Keys:
             kids=frozenset(key.kid for key in found),
             all=found,
             thumbprints=frozenset(key.thumbprint for key in found),
+            jwks=tuple(jwks),
         )
 
 
-def read_key_set(jwks: object, algorithms: Sequence[str]) -> Keys:
+def read_key_set(jwks: object, algorithms: Sequence[str], max_keys: int = MAX_KEYS) -> Keys:
     """Return the usable keys of a JWK Set; raise `UnusableKeyError` where it is none or has none."""
     members = jwks.get("keys") if isinstance(jwks, dict) else None
     if not isinstance(members, list):
-        message = "a JWK Set is an object with an array named keys"
+        message = "a JWK Set is an object with an array named keys: {'keys': [...]}"
         raise UnusableKeyError(message)
-    usable, refusals, level = [], set(), logging.INFO
-    for member in members[:MAX_KEYS]:
+    usable, published, refusals, level = [], [], set(), logging.INFO
+    for member in members[:max_keys]:
         try:
             usable.append(import_jwk(member, algorithms))
+            published.append(member)
         except PublishedSecretError as error:
             refusals.add(str(error))
             level = logging.WARNING
@@ -104,7 +115,7 @@ def read_key_set(jwks: object, algorithms: Sequence[str]) -> Keys:
         _logger.log(
             level, "%d of %d members of a JWK Set are not used: %s", len(members) - len(usable), len(members), why
         )
-    return Keys.of(usable)
+    return Keys.of(usable, published)
 
 
 class StaticKeySet:
@@ -147,6 +158,14 @@ def _given(keys: object) -> Keys:
     return Keys.of(keys)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySetStatus(Status):
+    """How a remote key set is. `kids` are the names of its keys; `last_success` is in epoch seconds, or None."""
+
+    last_success: float | None
+    kids: tuple[str, ...]
+
+
 class RemoteKeySet:
     """The JWK Set at a URL, fetched once for all requests and kept through the provider's outages.
 
@@ -154,11 +173,23 @@ class RemoteKeySet:
       finds the URL in the issuer's metadata.
     - `algorithm`: narrows which algorithms are taken.
     - `freshness`: see `Freshness`; every duration in seconds.
+    - `timeout`: seconds that a fetch may take, body included (5); `prefetch` waits for its end. `connect_timeout`: of
+      these, for the connection (2), which is tried twice.
+    - `max_bytes`: of an answer (262144). `max_keys`: how many members of the set are read (128).
+    - `on_empty`: an answer with no key at all, `{"keys": []}`, is "keep": a failure, and the keys from before go on
+      serving; or "revoke": meant, and no token is good from then on.
+    - `snapshot`: what `snapshot()` returned in another process, to begin with. It is used as what was fetched then: no
+      longer than `max_stale` from that time, and refreshed with the first token. One that is damaged, too old, or of
+      another source is left alone, and the log says so: an application should start without it, too. Whoever can write
+      it can issue tokens: keep it as safe as the configuration.
+    - `on_event`: called with `KeysRefreshed`, `KeysStale`, `KeysUnavailable` and `UnknownKey`, as is the `on_event` of
+      a door that this serves; what it raises is logged and changes nothing.
     - `transport`: an httpx2 transport, where the default (TLS verified, no proxy) will not do.
-    - `monotonic`: seconds on a clock that nobody sets.
+    - `monotonic`: seconds on a clock that nobody sets. `clock`: the wall clock, in epoch seconds, for snapshots.
 
     It makes no request before the first token. A key that the set no longer has is refused from the next fetch on; an
-    unknown `kid` makes one fetch in `freshness.cooldown` seconds at most. It does NOT look into certificates (`x5c`).
+    unknown `kid` makes one fetch in `freshness.cooldown` seconds at most; a bad signature makes none. It does NOT look
+    into certificates (`x5c`).
     """
 
     def __init__(
@@ -167,25 +198,49 @@ class RemoteKeySet:
         *,
         algorithm: str | Sequence[str] | None = None,
         freshness: Freshness | None = None,
+        timeout: float = 5.0,
+        connect_timeout: float = 2.0,
+        max_bytes: int = MAX_DOCUMENT_BYTES,
+        max_keys: int = MAX_KEYS,
+        on_empty: Literal["keep", "revoke"] = "keep",
+        snapshot: str | None = None,
+        on_event: Listener | None = None,
         allow_insecure_http: bool = False,
         transport: Transport | None = None,
         monotonic: Callable[[], float] = boottime,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         allow = options.flag("allow_insecure_http", allow_insecure_http)
         self._source = url if isinstance(url, Discovery) else options.url("jwks_uri", url, allow_insecure_http=allow)
+        self._name = _without_query(self._source)
         self._algorithms = _asymmetric(algorithm)
-        if freshness is not None and not isinstance(freshness, Freshness):
+        if freshness is None:
+            freshness = Freshness()
+        elif not isinstance(freshness, Freshness):
             message = f"freshness is a Freshness, such as Freshness(cooldown=30), not {type(freshness).__name__}"
             raise TypeError(message)
-        self._transport = transport
-        self._gone = 0
-        self._document: RemoteDocument[Keys] = RemoteDocument(
-            "the key set",
-            self._fetch,
-            Freshness() if freshness is None else freshness,
-            same=_same,
-            monotonic=options.function("monotonic", monotonic),
+        self._limits = Limits(
+            timeout=options.seconds("timeout", timeout, least=0.001),
+            connect=options.seconds("connect_timeout", connect_timeout, least=0.001),
+            max_bytes=options.count("max_bytes", max_bytes, least=1),
         )
+        self._max_keys = options.count("max_keys", max_keys, least=1)
+        self._may_be_empty = options.choice("on_empty", on_empty, ("keep", "revoke")) == "revoke"
+        self._transport = transport
+        self._monotonic = options.function("monotonic", monotonic)
+        self._clock = options.function("clock", clock)
+        self._gone = 0
+        self._unknown = 0
+        self._cooldown = freshness.cooldown
+        self._unknown_told_until = -1.0
+        self._listeners = Listeners()
+        if on_event is not None:
+            self._listeners.add(options.function("on_event", on_event))
+        self._document: RemoteDocument[Keys] = RemoteDocument(
+            "the key set", self._fetch, freshness, same=_same, told=self._tell_attempt, monotonic=self._monotonic
+        )
+        if snapshot is not None:
+            self._restore(options.text("snapshot", snapshot))
 
     async def find(self, kid: str | None, alg: str) -> Sequence[Key]:
         """Return the keys for that header. One that is not there may be new: then the set is fetched again."""
@@ -193,7 +248,11 @@ class RemoteKeySet:
         found = keys.find(kid, alg)
         if found or (kid is not None and kid in keys.kids):
             return found
-        return (await self._document.renew()).value.find(kid, alg)
+        renewed = (await self._document.renew()).value
+        found = renewed.find(kid, alg)
+        if not found:
+            self._tell_unknown()
+        return found
 
     def current(self) -> int | None:
         """Return the generation of the keys; None when there are none, or they are older than `max_stale`."""
@@ -207,20 +266,68 @@ class RemoteKeySet:
 
     async def prefetch(self) -> None:
         """Fetch the set if it is not there yet. Raises `VerifierUnavailable`."""
-        await self._document.get()
+        # A little longer than the fetch may take, so that it is the fetch that says what was wrong.
+        await self._document.get(wait=self._limits.timeout + 1.0)
 
-    def status(self) -> Status:
-        """Return how the set is: its age, failures, and when it is fetched next."""
-        return self._document.status()
+    def observe(self, listener: Listener) -> None:
+        """Tell `listener` from now on, beside `on_event`: the door calls this with its own."""
+        self._listeners.add(listener)
+
+    def status(self) -> KeySetStatus:
+        """Return how the set is: its age, failures, when it is fetched next, and the names of its keys."""
+        status, held = self._document.status(), self._document.held()
+        return KeySetStatus(
+            **asdict(status),
+            last_success=None if status.age is None else self._clock() - status.age,
+            kids=() if held is None else tuple(key.kid for key in held.value.all if key.kid is not None),
+        )
+
+    def snapshot(self) -> str | None:
+        """Return the keys as JSON, for the `snapshot=` of the next process; None where none may be served.
+
+        It holds public keys, when they were fetched, and what a conditional request needs.
+        """
+        held, status = self._document.held(), self.status()
+        if held is None or status.last_success is None or not status.serves_for:
+            return None
+        return snapshots.write(self._name, held.value.jwks, held.headers, fetched_at=status.last_success)
+
+    def _restore(self, text: str) -> None:
+        """Begin with a snapshot, or say why not."""
+        try:
+            restored = snapshots.read(text, self._name, now=self._clock(), max_bytes=2 * self._limits.max_bytes)
+            if not self._document.restore(self._read_keys(restored.jwks), restored.headers, age=restored.age):
+                raise ValueError("it is too old")  # noqa: TRY301  # one sentence for all that it may be
+        except ValueError as error:
+            _logger.warning("the snapshot of a key set is not used: %s", error)
+
+    def _read_keys(self, document: Mapping[str, Any]) -> Keys:
+        if self._may_be_empty and document.get("keys") == []:
+            return Keys.of(())
+        return read_key_set(document, self._algorithms, self._max_keys)
+
+    def _tell_attempt(self, before: Status) -> None:
+        held = self._document.held()
+        keys = 0 if held is None else len(held.value.all)
+        self._listeners.tell(_outcome(self._name, keys, before, self._document.status()))
+
+    def _tell_unknown(self) -> None:
+        """Tell of keys that nobody has, once per cooldown: strangers write into a token whatever they like."""
+        self._unknown += 1
+        now = self._monotonic()
+        if now < self._unknown_told_until:
+            return
+        count, self._unknown, self._unknown_told_until = self._unknown, 0, now + self._cooldown
+        self._listeners.tell(UnknownKey(source=self._name, count=count, age=self._document.status().age or 0.0))
 
     async def _fetch(self, *, since: Mapping[str, str], forced: bool) -> Fetched[Keys]:
-        response = await fetch(await self._request(since, forced=forced), LIMITS, self._transport)
+        response = await fetch(await self._request(since, forced=forced), self._limits, self._transport)
         self._gone = self._gone + 1 if response.status in _GONE else 0
         if response.status == 304:  # noqa: PLR2004
             return Fetched(value=None, headers=response.headers)
-        document = read_document(response)
+        document = read_document(response, max_bytes=self._limits.max_bytes)
         try:
-            return Fetched(value=read_key_set(document, self._algorithms), headers=response.headers)
+            return Fetched(value=self._read_keys(document), headers=response.headers)
         except UnusableKeyError as error:
             raise FetchError(str(error), status=response.status) from None
 
@@ -243,6 +350,26 @@ class RemoteKeySet:
             self._gone = 0
             await self._source.renew()
         return await self._source.endpoint("jwks_uri")
+
+
+def _without_query(source: str | Discovery) -> str:
+    """Name a source in events and snapshots: a query might hold an API key."""
+    return source.issuer if isinstance(source, Discovery) else source.partition("?")[0]
+
+
+def _outcome(source: str, keys: int, before: Status, after: Status) -> KeysRefreshed | KeysStale | KeysUnavailable:
+    """Return the event of an attempt, which the status after it tells apart."""
+    age, failures = after.age, after.failures
+    if not failures:
+        return KeysRefreshed(
+            source=source, generation=after.generation, keys=keys, age=before.age, failures=before.failures
+        )
+    message = str(after.last_error)
+    if age is not None and after.serves_for:
+        return KeysStale(source=source, message=message, age=age, serves_for=after.serves_for, failures=failures)
+    return KeysUnavailable(
+        source=source, message=message, age=age, retry_after=after.next_attempt_in, failures=failures
+    )
 
 
 def _asymmetric(algorithm: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def metadata_urls(issuer: str) -> tuple[str, ...]:
 
 
 class Discovery:
-    """The metadata of one issuer, for attempts that need an endpoint of it."""
+    """The metadata of `issuer`, for attempts that need an endpoint of it."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Discovery:
         transport: Transport | None = None,
         monotonic: Callable[[], float] = boottime,
     ) -> None:
-        self._issuer = options.issuer("issuer", issuer, allow_insecure_http=allow_insecure_http)
+        self.issuer: str = options.issuer("issuer", issuer, allow_insecure_http=allow_insecure_http)
         self._allow_insecure_http = allow_insecure_http
         self._transport = transport
         self._document = RemoteDocument(
@@ -71,7 +71,7 @@ class Discovery:
         except VerifierUnavailable as error:
             raise FetchError(error.message, retry_after=error.retry_after) from None
         except (TypeError, ValueError):
-            raise FetchError(f"the metadata of {self._issuer} has no usable {name}") from None
+            raise FetchError(f"the metadata of {self.issuer} has no usable {name}") from None
 
     async def renew(self) -> None:
         """Read the metadata again, within the budget of forced fetches: something in it may have moved.
@@ -85,7 +85,7 @@ class Discovery:
         del since, forced  # three places to look in, so a conditional request has no one to go to
         refusals: list[str] = []
         retry_after = 0.0
-        for url in metadata_urls(self._issuer):
+        for url in metadata_urls(self.issuer):
             request = Request(method="GET", url=url, headers={"accept": "application/json"})
             try:
                 response = await fetch(request, LIMITS, self._transport)
@@ -100,19 +100,19 @@ class Discovery:
 
     def _read(self, response: Response) -> dict[str, Any]:
         metadata = read_document(response)
-        if metadata.get("issuer") != self._issuer:
+        if metadata.get("issuer") != self.issuer:
             # RFC 8414 section 3.3: identical, or not used
             raise FetchError("the document is that of another issuer", status=response.status)
         return metadata
 
 
-def read_document(response: Response) -> dict[str, Any]:
+def read_document(response: Response, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> dict[str, Any]:
     """Return the JSON object that a 200 holds; raise `FetchError` for anything else."""
     if response.status != 200:  # noqa: PLR2004
         retry_after = _retry_after(response.headers)
         raise FetchError(f"the answer is {response.status}", status=response.status, retry_after=retry_after)
     try:
-        return parse_object(response.body, max_bytes=MAX_DOCUMENT_BYTES)
+        return parse_object(response.body, max_bytes=max_bytes)
     except NotStrictJSONError as error:
         raise FetchError(f"the document cannot be read: {error}", status=response.status) from None
 

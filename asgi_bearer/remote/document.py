@@ -104,11 +104,12 @@ class Snapshot(Generic[T]):
 class Status:
     """How a remote document is, for readiness endpoints. Ages and pauses in seconds.
 
-    `age` is None before the first success; `failures` counts those since the last success; `last_error` is for
-    operators.
+    `age` is None before the first success; the document may be served for `serves_for` more (0 where there is none);
+    `failures` counts those since the last success; `last_error` is for operators.
     """
 
     age: float | None
+    serves_for: float
     failures: int
     next_attempt_in: float
     generation: int
@@ -118,8 +119,9 @@ class Status:
 class RemoteDocument(Generic[T]):
     """A document somewhere else, held in memory.
 
-    `what` names it in messages; `fetch` gets it; `same` tells whether two documents mean the same; `monotonic` and
-    `uniform` are the clock and the source of jitter.
+    `what` names it in messages; `fetch` gets it; `same` tells whether two documents mean the same; `told` is called
+    after each attempt, with the status before it ended; `monotonic` and `uniform` are the clock and the source of
+    jitter.
     """
 
     def __init__(
@@ -129,6 +131,7 @@ class RemoteDocument(Generic[T]):
         freshness: Freshness,
         *,
         same: Callable[[T, T], bool],
+        told: Callable[[Status], None] = lambda _before: None,
         monotonic: Callable[[], float] = boottime,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -136,11 +139,13 @@ class RemoteDocument(Generic[T]):
         self._fetch = fetch
         self._freshness = freshness
         self._same = same
+        self._told = told
         self._monotonic = monotonic
         self._uniform = uniform
         self._snapshot: Snapshot[T] | None = None
         self._due_at = -1.0
         self._forced_after = -1.0
+        self._forced_under_way = 0
         self._failures = 0
         self._last_error: str | None = None
         self._attempts = 0
@@ -156,8 +161,11 @@ class RemoteDocument(Generic[T]):
         self._launch(forced=False)
         return snapshot if now < snapshot.stale_at else None
 
-    async def get(self) -> Snapshot[T]:
-        """Return the document, and wait for the first one. Raises `VerifierUnavailable` where none can be served."""
+    async def get(self, *, wait: float | None = None) -> Snapshot[T]:
+        """Return the document, and wait for the first one, for `wait` seconds instead of the usual.
+
+        Raises `VerifierUnavailable` where none can be served.
+        """
         snapshot = self.peek()
         if snapshot is not None:
             return snapshot
@@ -165,7 +173,8 @@ class RemoteDocument(Generic[T]):
         if flight is None:
             self._require_due()
             flight = self._launch(forced=False)
-        if await wait_for(flight, seconds=self._freshness.wait, max_waiters=self._freshness.max_waiters):
+        seconds = self._freshness.wait if wait is None else wait
+        if await wait_for(flight, seconds=seconds, max_waiters=self._freshness.max_waiters):
             return self._require_snapshot()
         raise self._unavailable(self._due_at)
 
@@ -179,7 +188,8 @@ class RemoteDocument(Generic[T]):
         flight = self._flights.under_way(_FORCED)
         if flight is None:
             if self._monotonic() < self._forced_after:
-                if self._failures:
+                # Under way still, in another event loop: neither do we know.
+                if self._failures or self._forced_under_way:
                     raise self._unavailable(self._forced_after)
                 return self._require_snapshot()
             flight = self._launch(forced=True)
@@ -187,12 +197,25 @@ class RemoteDocument(Generic[T]):
             return self._require_snapshot()
         raise self._unavailable(self._forced_after)
 
+    def restore(self, value: T, headers: Mapping[str, str], *, age: float) -> bool:
+        """Begin with what was fetched `age` seconds ago; a refresh is due all the same. False where it is too old."""
+        now = self._monotonic()
+        snapshot = self._taken(value, headers, generation=1, at=now - age)
+        if now < snapshot.stale_at:
+            self._snapshot = snapshot
+        return self._snapshot is snapshot
+
+    def held(self) -> Snapshot[T] | None:
+        """Return the document, even one that may not be served any more. It starts nothing."""
+        return self._snapshot
+
     def status(self) -> Status:
         """Return how the document is."""
         now = self._monotonic()
         snapshot = self._snapshot
         return Status(
             age=None if snapshot is None else now - snapshot.fetched_at,
+            serves_for=0.0 if snapshot is None else max(0.0, snapshot.stale_at - now),
             failures=self._failures,
             next_attempt_in=max(0.0, self._due_at - now),
             generation=0 if snapshot is None else snapshot.generation,
@@ -210,6 +233,7 @@ class RemoteDocument(Generic[T]):
         since = self._snapshot
         self._attempts += 1
         number = self._attempts
+        self._forced_under_way += forced
         try:
             fetched = await self._fetch(since={} if since is None else since.headers, forced=forced)
             self._succeed(since, fetched, number)
@@ -220,6 +244,8 @@ class RemoteDocument(Generic[T]):
             if not stops_the_loop(error):
                 self._fail(type(error).__name__, 0.0, forced=forced)
             raise
+        finally:
+            self._forced_under_way -= forced
         return True
 
     def _succeed(self, since: Snapshot[T] | None, fetched: Fetched[T], number: int) -> None:
@@ -240,19 +266,24 @@ class RemoteDocument(Generic[T]):
         self._keep(value, headers, generation)
 
     def _keep(self, value: T, headers: Mapping[str, str], generation: int) -> None:
-        now = self._monotonic()
+        before = self.status()
+        self._snapshot = self._taken(value, headers, generation=generation, at=self._monotonic())
+        self._failures, self._last_error, self._due_at = 0, None, self._snapshot.refresh_at
+        self._told(before)
+
+    def _taken(self, value: T, headers: Mapping[str, str], *, generation: int, at: float) -> Snapshot[T]:
         fresh = self._fresh_for(headers)
-        self._snapshot = Snapshot(
+        return Snapshot(
             value=value,
             headers=headers,
             generation=generation,
-            fetched_at=now,
-            refresh_at=now + 0.8 * fresh * self._uniform(0.9, 1.1),
-            stale_at=now + max(self._freshness.max_stale, fresh),
+            fetched_at=at,
+            refresh_at=at + 0.8 * fresh * self._uniform(0.9, 1.1),
+            stale_at=at + max(self._freshness.max_stale, fresh),
         )
-        self._failures, self._last_error, self._due_at = 0, None, self._snapshot.refresh_at
 
     def _fail(self, why: str, retry_after: float, *, forced: bool) -> None:
+        before = self.status()
         _logger.warning("%s cannot be fetched: %s", self._what, why)
         now = self._monotonic()
         self._failures += 1
@@ -263,6 +294,7 @@ class RemoteDocument(Generic[T]):
         # RFC 9110 section 10.2.3, within reason; it is the server that asks, so it holds for both budgets.
         until = now + min(retry_after, _MAX_RETRY_AFTER)
         self._due_at, self._forced_after = max(self._due_at, until), max(self._forced_after, until)
+        self._told(before)
 
     def _fresh_for(self, headers: Mapping[str, str]) -> float:
         stated = max_age(headers)

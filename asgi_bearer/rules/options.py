@@ -57,6 +57,18 @@ def texts(name: str, value: object) -> tuple[str, ...]:
     return tuple(text(f"each item of {name}", item) for item in items)
 
 
+def audiences(name: str, value: object) -> tuple[str, ...]:
+    """Return what `optional_texts` does; an audience is one identifier, so neither a list in a str nor a pattern."""
+    found = optional_texts(name, value)
+    for audience in found:
+        if audience == "*" or audience != "".join(audience.split()):
+            message = (
+                f"{name} is compared character by character, and {audience!r} is no audience: write ['first', 'second']"
+            )
+            raise ValueError(message)
+    return found
+
+
 def optional_texts(name: str, value: object) -> tuple[str, ...]:
     """Return what `texts` does, or an empty tuple for None."""
     return () if value is None else texts(name, value)
@@ -158,6 +170,9 @@ def issuer(name: str, value: object, *, allow_insecure_http: bool = False) -> st
     address = url(name, value, allow_insecure_http=allow_insecure_http)
     if "?" in address:
         message = f"{name} is an issuer identifier and has no query: write it as the provider's metadata does"
+        raise ValueError(message)
+    if "/.well-known/" in address:
+        message = f"{name} is what stands before /.well-known: write 'https://idp.example.com/'"
         raise ValueError(message)
     return address
 

@@ -98,6 +98,11 @@ class IntrospectionTokenVerifier:
         self._limits = Limits(timeout=options.seconds("timeout", timeout, least=0.001), max_bytes=_MAX_BYTES)
         self._clock = options.function("clock", clock)
         self._monotonic = options.function("monotonic", monotonic)
+        if not self._rules.audiences:
+            options.warn_insecure(
+                "IntrospectionTokenVerifier has no server_url and no audience: it takes tokens issued for other APIs; "
+                "write server_url="
+            )
         self._pool = Pool(transport)
         self._flights: Flights[_Known | InvalidToken | FetchError] = Flights()
 
@@ -237,7 +242,7 @@ def _client(client_id: str | None, client_secret: str | None, client_auth: str) 
 def _rules(
     issuer: str | None, server_url: str | None, audience: str | Sequence[str] | None, leeway: float
 ) -> ClaimRules:
-    audiences = options.optional_texts("audience", audience)
+    audiences = options.audiences("audience", audience)
     own = () if server_url is None else (options.text("server_url", server_url),)
     return ClaimRules(
         issuers=frozenset(() if issuer is None else (options.text("issuer", issuer),)),

@@ -36,6 +36,7 @@ from asgi_bearer.verifiers.token_cache import TokenCache
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from asgi_bearer.events import Listener
     from asgi_bearer.rules.claims import Profile
 
 _SOURCES = ("public_key", "jwks_uri", "jwks", "secret", "keys")
@@ -74,7 +75,7 @@ class JWTVerifier:
     - `leeway`: seconds (30, at most 300) by which clocks may differ, for exp, nbf and iat.
     - `profile`: "lax" takes what most providers issue and refuses ID, refresh and logout tokens; "rfc9068" demands
       `typ: at+jwt` and every claim of RFC 9068 section 2.2, and an issuer and an audience to compare them with.
-    - `required_claims`: claims that must be there; ("exp",) by default.
+    - `required_claims`: claims that must be there, in place of ("exp",). Leaving exp out is possible, and warns.
     - `scope_claims`: where scopes are read from, all that are there; dots lead into objects ("realm_access.roles").
     - `audience_claim`: where the audience stands, for issuers whose access tokens have no aud (Amazon Cognito:
       client_id).
@@ -83,7 +84,9 @@ class JWTVerifier:
     - `allow_insecure_http`: takes http URLs other than loopback. `clock`: the wall clock, in epoch seconds.
 
     It does NOT check whether a token was revoked, nor `cnf`: the door refuses bound tokens unless a check proves them.
-    No request is made before the first token. Raises `ValueError` or `TypeError` for options that cannot be meant.
+    By itself it makes no request before the first token; `BearerMiddleware` fetches the keys when the application
+    starts, where the server speaks of that (lifespan).
+    Raises `ValueError` or `TypeError` for options that cannot be meant.
     """
 
     def __init__(
@@ -110,7 +113,7 @@ class JWTVerifier:
     ) -> None:
         sources = dict(zip(_SOURCES, (public_key, jwks_uri, jwks, secret, keys), strict=True))
         self.issuers: tuple[str, ...] = options.optional_texts("issuer", issuer)
-        audiences = options.optional_texts("audience", audience)
+        audiences = options.audiences("audience", audience)
         self.required_scopes: tuple[str, ...] = options.scopes("required_scopes", required_scopes)
         self._profile = cast("Profile", options.choice("profile", profile, PROFILES))
         self._algorithms = _algorithms(algorithm, secret=secret is not None)
@@ -130,6 +133,8 @@ class JWTVerifier:
         self._cache_ttl = options.seconds("cache_ttl", cache_ttl)
         self._clock = options.function("clock", clock)
         self._reader = CompactReader()
+        if "exp" not in self._rules.required_claims:
+            options.warn_insecure("JWTVerifier does not demand exp: some tokens never end; add it to required_claims=")
         if not audiences:
             options.warn_insecure("JWTVerifier has no audience: it takes tokens issued for other APIs; write audience=")
         if not self.issuers:
@@ -156,6 +161,12 @@ class JWTVerifier:
         prefetch = getattr(self._keys, "prefetch", None)
         if prefetch is not None:
             await prefetch()
+
+    def observe(self, listener: Listener) -> None:
+        """Tell `listener` what becomes of the keys, where they are fetched."""
+        observe = getattr(self._keys, "observe", None)
+        if observe is not None:
+            observe(listener)
 
     def _still_holds(self, key: bytes, entry: _Entry, now: float, token: str) -> bool:
         if not entry.start <= now < entry.end:
@@ -204,6 +215,8 @@ def _algorithms(algorithm: str | Sequence[str] | None, *, secret: bool) -> tuple
         if name not in possible:
             with_what = "a secret" if secret else "public keys"
             message = f"algorithm {name!r} does not go with {with_what}: write one of {', '.join(possible)}"
+            if name in SECRET_ALGORITHMS:
+                message += "; HMAC goes with secret="
             raise ValueError(message)
     if secret and len(named) > 1:
         message = "a secret is for one algorithm: write algorithm='HS256', 'HS384' or 'HS512'"
@@ -243,7 +256,8 @@ def _key_set(
 def _discovered(issuers: tuple[str, ...], algorithms: tuple[str, ...], *, allow_insecure_http: bool) -> KeySet:
     if len(issuers) != 1:
         message = (
-            "JWTVerifier needs keys: write one issuer= to find them, or public_key, jwks, jwks_uri, secret or keys"
+            "JWTVerifier needs keys: write one issuer= to find them, or public_key, jwks, jwks_uri, secret or keys; "
+            "for several issuers, MultiIssuerVerifier([JWTVerifier(issuer=...), ...])"
         )
         raise ValueError(message)
     discovery = Discovery(issuers[0], allow_insecure_http=allow_insecure_http)

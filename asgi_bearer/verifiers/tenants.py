@@ -22,6 +22,7 @@ from asgi_bearer.remote.flight import Flight, Flights, wait_for
 
 if TYPE_CHECKING:
     from asgi_bearer.access_token import TokenVerifier
+    from asgi_bearer.events import Listener
 
 Resolve: TypeAlias = Callable[[str], Awaitable["TokenVerifier | None"]]
 K = TypeVar("K")
@@ -97,7 +98,12 @@ class Tenants:
         self._known: Recent[str, _Tenant] = Recent(size)
         self._refused: Recent[str, _Refusal] = Recent(_REFUSALS)
         self._flights: Flights[_Tenant | _Refusal] = Flights()
+        self._listeners: list[Listener] = []
         self._strangers: RunVar[set[str] | None] = RunVar("asgi_bearer.strangers", None)
+
+    def observe(self, listener: Listener) -> None:
+        """Let the verifiers that are returned from now on tell `listener` what becomes of their keys."""
+        self._listeners.append(listener)
 
     def verifiers(self) -> list[TokenVerifier]:
         """Return those that are remembered."""
@@ -166,6 +172,8 @@ class Tenants:
         if not answers_for(verifier, issuer):
             _logger.warning("resolve returned a verifier of another issuer than it was asked for: this counts as None")
             return self._refuse(issuer, _unknown_issuer, _PAUSE_AFTER_NO)
+        for listener in self._listeners:
+            observe(verifier, listener)
         now = self._monotonic()
         tenant = _Tenant(verifier, now, now + 0.8 * self._ttl, now + self._ttl)
         self._known.put(issuer, tenant)
@@ -209,6 +217,13 @@ def answers_for(verifier: TokenVerifier, issuer: str) -> bool:
     """Tell whether `verifier` takes tokens of `issuer`; one that does not say which it takes is believed to."""
     issuers = getattr(verifier, "issuers", ())
     return not issuers or issuer in issuers
+
+
+def observe(verifier: TokenVerifier, listener: Listener) -> None:
+    """Let `verifier` tell `listener` what becomes of its keys, if it can."""
+    method = getattr(verifier, "observe", None)
+    if method is not None:
+        method(listener)
 
 
 def kind_of(value: object) -> str:

@@ -1,16 +1,20 @@
 // A certified authorization server (oidc-provider) on loopback, for the interoperability tests only.
 //
 // Keys are made at start, tokens live in memory. Standard output carries one JSON line when the server listens, naming the
-// issuer and the clients; everything else goes to standard error. The server ends when its standard input does, so it
-// cannot outlive the tests that started it.
+// issuer and the clients, and one after each command; everything else goes to standard error. Standard input takes the
+// commands, one a line: "rotate" signs with new keys and goes on publishing the old ones, "retire" publishes only the
+// newest. The server ends when its standard input does, so it cannot outlive the tests that started it.
 //
 // OIDC_PROVIDER_MODULES  folder that holds node_modules
 // OIDC_PROVIDER_PORT     port to listen on; 0, the default, takes a free one
+// OIDC_PROVIDER_KEYS     file for the keys, so that a server started later signs with the same ones; none by default
 
 import { generateKeyPairSync } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
 
 console.info = console.error;
@@ -74,10 +78,18 @@ function describeClient([id, { secret, method, grants }]) {
   };
 }
 
-function makeProvider(issuer) {
+function firstKeys() {
+  const file = process.env.OIDC_PROVIDER_KEYS;
+  if (file && existsSync(file)) return JSON.parse(readFileSync(file, 'utf8'));
+  const keys = makeKeys();
+  if (file) writeFileSync(file, JSON.stringify(keys), { mode: 0o600 });
+  return keys;
+}
+
+function makeProvider(issuer, keys) {
   return new Provider(issuer, {
     clients: Object.entries(CLIENTS).map(describeClient),
-    jwks: { keys: makeKeys() },
+    jwks: { keys },
     scopes: ['read', 'write'],
     features: {
       devInteractions: { enabled: false },
@@ -95,14 +107,32 @@ function makeProvider(issuer) {
 }
 
 const server = createServer();
+let generations = [firstKeys()];
+
+// A provider reads its keys once, so new keys are a new provider behind the same listener.
+function publish(issuer) {
+  const provider = makeProvider(issuer, generations.flat());
+  provider.on('server_error', (_ctx, error) => console.error(error));
+  server.removeAllListeners('request');
+  server.on('request', provider.callback());
+}
+
+const COMMANDS = {
+  rotate: () => { generations = [makeKeys(), ...generations]; },
+  retire: () => { generations = generations.slice(0, 1); },
+};
+
+const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
+
 server.listen(Number(process.env.OIDC_PROVIDER_PORT ?? 0), '127.0.0.1', () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
-  const provider = makeProvider(issuer);
-  provider.on('server_error', (_ctx, error) => console.error(error));
-  server.on('request', provider.callback());
-  const secrets = Object.fromEntries(Object.entries(CLIENTS).map(([id, { secret }]) => [id, secret]));
-  process.stdout.write(`${JSON.stringify({ issuer, secrets })}\n`);
+  publish(issuer);
+  createInterface({ input: process.stdin })
+    .on('line', (command) => {
+      COMMANDS[command]();
+      publish(issuer);
+      say({ done: command });
+    })
+    .on('close', () => process.exit(0));
+  say({ issuer, secrets: Object.fromEntries(Object.entries(CLIENTS).map(([id, { secret }]) => [id, secret])) });
 });
-
-process.stdin.resume();
-process.stdin.on('end', () => process.exit(0));

@@ -15,17 +15,17 @@ import select
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
 
 import httpx2
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parent
 REQUIRED = "ASGI_BEARER_REQUIRE_INTEROP"
@@ -43,6 +43,8 @@ class AuthorizationServer:
     issuer: str
     secrets: dict[str, str] = field(repr=False)
     stop: Callable[[], None] = field(repr=False)
+    command: Callable[[str], None] = field(repr=False)
+    """Does "rotate" (sign with new keys, publish the old ones too) or "retire" (publish the newest alone)."""
 
     @property
     def jwks_uri(self) -> str:
@@ -71,7 +73,12 @@ class AuthorizationServer:
         return answer.raise_for_status()
 
 
-StartServer = Callable[[], AbstractContextManager[AuthorizationServer]]
+class StartServer(Protocol):
+    """Starts a server, on `port` or a free one, with the keys in the file `keys`, written where there is none."""
+
+    def __call__(self, *, port: int = 0, keys: Path | None = None) -> AbstractContextManager[AuthorizationServer]:
+        """Run the server for the length of a block."""
+        ...
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +87,7 @@ def start_authorization_server(request: pytest.FixtureRequest, tmp_path_factory:
     node, npm = _find_node()
     cache = _cache_folder(request.config, tmp_path_factory)
     modules = _install_modules(npm, cache)
-    return lambda: _run_server(node, modules)
+    return partial(_run_server, node, modules)
 
 
 @pytest.fixture(scope="session")
@@ -148,8 +155,19 @@ def _npm_install(npm: str, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _run_server(node: str, modules: Path) -> Iterator[AuthorizationServer]:
-    environment = os.environ | {"OIDC_PROVIDER_MODULES": str(modules), "OIDC_PROVIDER_PORT": "0"}
+def _run_server(node: str, modules: Path, *, port: int = 0, keys: Path | None = None) -> Iterator[AuthorizationServer]:
+    environment = os.environ | {
+        "OIDC_PROVIDER_MODULES": str(modules),
+        "OIDC_PROVIDER_PORT": str(port),
+        "OIDC_PROVIDER_KEYS": "" if keys is None else str(keys),
+    }
+
+    def command(word: str) -> None:
+        assert process.stdin is not None
+        process.stdin.write(f"{word}\n".encode())
+        process.stdin.flush()
+        assert _read_line(process, errors) == {"done": word}
+
     # Standard error goes to a file: a pipe that nobody reads would fill up and stop the server.
     with (
         tempfile.TemporaryFile("w+") as errors,
@@ -162,22 +180,24 @@ def _run_server(node: str, modules: Path) -> Iterator[AuthorizationServer]:
         ) as process,
     ):
         try:
-            ready = _read_ready_line(process, errors)
-            yield AuthorizationServer(issuer=ready["issuer"], secrets=ready["secrets"], stop=lambda: _stop(process))
+            ready = _read_line(process, errors)
+            yield AuthorizationServer(
+                issuer=ready["issuer"], secrets=ready["secrets"], stop=lambda: _stop(process), command=command
+            )
         finally:
             _stop(process)
 
 
-def _read_ready_line(process: subprocess.Popen[bytes], errors: IO[str]) -> dict[str, Any]:
+def _read_line(process: subprocess.Popen[bytes], errors: IO[str]) -> dict[str, Any]:
     assert process.stdout is not None
     readable, _, _ = select.select([process.stdout], [], [], READY_SECONDS)
     line = process.stdout.readline() if readable else b""
     if line:
-        ready: dict[str, Any] = json.loads(line)
-        return ready
+        answer: dict[str, Any] = json.loads(line)
+        return answer
     _stop(process)
     errors.seek(0)
-    pytest.fail(f"the authorization server did not start (exit code {process.returncode}):\n{errors.read()}")
+    pytest.fail(f"the authorization server did not answer (exit code {process.returncode}):\n{errors.read()}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -389,7 +389,7 @@ def test_a_jwk_whose_algorithm_is_not_configured_is_refused() -> None:
 
 
 @pytest.mark.parametrize("bits", [2048, 8192])
-def test_an_rsa_modulus_may_have_2048_to_8192_bits(bits: int) -> None:
+def test_ks11_an_rsa_modulus_may_have_2048_to_8192_bits(bits: int) -> None:
     # Not a product of two primes, which nobody can tell: it is the size that counts.
     assert import_jwk(rsa_jwk(2**bits - 1)).algorithms == {"RS256"}
 

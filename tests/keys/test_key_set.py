@@ -10,7 +10,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 from fakes import Clock
-from fault_server import Answer, FaultServer, by_path, document, fault_server, text
+from fault_server import Answer, FaultServer, by_path, document, fault_server, hang, text
 from key_material import okp_jwk, signing_key
 
 from asgi_bearer.errors import VerifierUnavailable
@@ -64,7 +64,7 @@ USELESS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", USELESS)
-async def test_a_member_that_cannot_be_used_is_passed_over_and_the_others_serve(name: str) -> None:
+async def test_ks3_a_member_that_cannot_be_used_is_passed_over_and_the_others_serve(name: str) -> None:
     keys = StaticKeySet({"keys": [USELESS[name], jwk("good"), USELESS[name]]})
 
     assert names(await keys.find("good", "ES256")) == ["good"]
@@ -76,7 +76,7 @@ async def test_a_member_that_cannot_be_used_is_passed_over_and_the_others_serve(
     ("useless", "level"),
     [("for encryption", logging.INFO), ("symmetric", logging.WARNING), ("private", logging.WARNING)],
 )
-def test_what_is_passed_over_is_logged_and_what_should_be_secret_loudly(
+def test_ks5_what_is_passed_over_is_logged_and_what_should_be_secret_loudly(
     useless: str, level: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     StaticKeySet({"keys": [USELESS[useless], jwk("good")]})
@@ -146,21 +146,21 @@ async def test_a_key_is_found_by_its_kid_and_for_its_algorithm_only() -> None:
     assert not await keys.find("", "ES256")
 
 
-async def test_keys_with_the_same_kid_are_all_tried() -> None:
+async def test_ks6_keys_with_the_same_kid_are_all_tried() -> None:
     keys = StaticKeySet({"keys": [jwk("a"), jwk("a", 1), signing_key("Ed25519").public_jwk("a")]})
 
     assert [key.thumbprint for key in await keys.find("a", "ES256")] == [thumbprint(), thumbprint(1)]
 
 
 @pytest.mark.parametrize("count", [1, 4, 6])
-async def test_without_a_kid_the_keys_that_fit_are_tried_four_at_most(count: int) -> None:
+async def test_ks7_without_a_kid_the_keys_that_fit_are_tried_four_at_most(count: int) -> None:
     members = [jwk(f"k{number}", number) for number in range(count)]
     keys = StaticKeySet({"keys": [signing_key("Ed25519").public_jwk("ed"), *members]})
 
     assert names(await keys.find(None, "ES256")) == [f"k{number}" for number in range(min(count, 4))]
 
 
-async def test_of_a_set_without_end_only_the_first_members_are_read() -> None:
+async def test_ks11_of_a_set_without_end_only_the_first_members_are_read() -> None:
     keys = StaticKeySet({"keys": [jwk("a"), *(MAX_KEYS - 1) * [{}], jwk("beyond", 1)]})
 
     assert names(await keys.find("a", "ES256")) == ["a"]
@@ -250,7 +250,7 @@ async def test_prefetch_fetches_the_set_once(server: FaultServer, clock: Clock) 
     assert keys.status().generation == 1
 
 
-async def test_a_thousand_cold_tokens_make_one_request(server: FaultServer, clock: Clock) -> None:
+async def test_j1_a_thousand_cold_tokens_make_one_request(server: FaultServer, clock: Clock) -> None:
     keys, found = remote(server, clock), []
 
     async def ask() -> None:
@@ -262,7 +262,7 @@ async def test_a_thousand_cold_tokens_make_one_request(server: FaultServer, cloc
     assert (server.connections, found) == (1, 1000 * [1])
 
 
-async def test_the_first_token_with_a_new_key_is_verified(server: FaultServer, clock: Clock) -> None:
+async def test_j7_the_first_token_with_a_new_key_is_verified(server: FaultServer, clock: Clock) -> None:
     keys = remote(server, clock)
     await keys.prefetch()
     server.answer = jwks("a", "b")
@@ -272,7 +272,9 @@ async def test_the_first_token_with_a_new_key_is_verified(server: FaultServer, c
     assert keys.current() == 2
 
 
-async def test_ten_thousand_unknown_kids_cost_one_request_per_cooldown(server: FaultServer, clock: Clock) -> None:
+async def test_j2_ks8_ten_thousand_unknown_kids_cost_one_request_per_cooldown(
+    server: FaultServer, clock: Clock
+) -> None:
     keys = remote(server, clock)
     await keys.prefetch()
     for number in range(10_000):
@@ -282,7 +284,7 @@ async def test_ten_thousand_unknown_kids_cost_one_request_per_cooldown(server: F
     assert 3 <= server.connections <= 1 + 2 + 1
 
 
-async def test_a_key_published_during_a_flood_is_found_after_the_cooldown(server: FaultServer, clock: Clock) -> None:
+async def test_j7_a_key_published_during_a_flood_is_found_after_the_cooldown(server: FaultServer, clock: Clock) -> None:
     keys = remote(server, clock)
     await keys.prefetch()
     await keys.find("random", "ES256")
@@ -293,7 +295,7 @@ async def test_a_key_published_during_a_flood_is_found_after_the_cooldown(server
     assert names(await keys.find("b", "ES256")) == ["b"]
 
 
-async def test_unknown_kids_while_the_provider_fails_are_not_known_and_known_ones_are_served(
+async def test_j9_unknown_kids_while_the_provider_fails_are_not_known_and_known_ones_are_served(
     server: FaultServer, clock: Clock
 ) -> None:
     keys = remote(server, clock)
@@ -325,7 +327,7 @@ async def test_a_token_without_kid_tries_the_keys_that_fit(server: FaultServer, 
     assert names(await remote(server, clock).find(None, "ES256")) == ["a", "b"]
 
 
-async def test_a_removed_key_is_gone_with_the_next_fetch(server: FaultServer, clock: Clock) -> None:
+async def test_j8_a_removed_key_is_gone_with_the_next_fetch(server: FaultServer, clock: Clock) -> None:
     server.answer = jwks("a", "b")
     keys = remote(server, clock)
     await keys.prefetch()
@@ -362,7 +364,9 @@ async def test_a_key_replaced_under_the_same_kid_is_another_key(server: FaultSer
         pytest.param(text(200, b" " * 300_000 + b"{}"), id="too long"),
     ],
 )
-async def test_an_answer_without_usable_keys_changes_nothing(server: FaultServer, clock: Clock, answer: Answer) -> None:
+async def test_ks4_an_answer_without_usable_keys_changes_nothing(
+    server: FaultServer, clock: Clock, answer: Answer
+) -> None:
     keys = remote(server, clock)
     await keys.prefetch()
     server.answer = answer
@@ -379,7 +383,7 @@ async def test_keys_in_another_content_type_are_read(server: FaultServer, clock:
     assert names(await remote(server, clock).find("a", "ES256")) == ["a"]
 
 
-async def test_beyond_max_stale_nothing_is_known(server: FaultServer, clock: Clock) -> None:
+async def test_j4_beyond_max_stale_nothing_is_known(server: FaultServer, clock: Clock) -> None:
     keys = remote(server, clock, freshness=Freshness(max_stale=3600))
     await keys.prefetch()
     server.answer = text(500, b"")
@@ -391,7 +395,7 @@ async def test_beyond_max_stale_nothing_is_known(server: FaultServer, clock: Clo
         await keys.find("a", "ES256")
 
 
-async def test_a_refresh_is_conditional_and_not_modified_keeps_the_keys(server: FaultServer, clock: Clock) -> None:
+async def test_j12_a_refresh_is_conditional_and_not_modified_keeps_the_keys(server: FaultServer, clock: Clock) -> None:
     server.answer = jwks("a", etag='"v1"', last_modified="Wed, 21 Oct 2026 07:28:00 GMT")
     keys = remote(server, clock)
     first = await keys.find("a", "ES256")
@@ -416,6 +420,68 @@ async def test_an_etag_beyond_ascii_does_not_hinder_the_refresh(server: FaultSer
 
     assert keys.status().failures == 0
     assert "if-none-match" not in server.requests[1].headers
+
+
+@pytest.mark.parametrize(
+    ("options", "answer", "why"),
+    [
+        pytest.param({"timeout": 0.05}, hang, "no answer within 0.05 s", id="timeout"),
+        pytest.param({"max_bytes": 10}, document({"keys": [jwk("a")]}), "longer than 10 bytes", id="max_bytes"),
+        pytest.param({"max_keys": 1}, document({"keys": [{}, jwk("a")]}), "no key to verify with", id="max_keys"),
+    ],
+)
+async def test_what_a_fetch_may_cost_is_an_option(
+    server: FaultServer, clock: Clock, options: dict[str, Any], answer: Answer, why: str
+) -> None:
+    server.answer = answer
+    with pytest.raises(VerifierUnavailable, match=why):
+        await remote(server, clock, **options).prefetch()
+
+
+async def test_a_set_longer_than_the_default_is_read_where_max_bytes_says_so(server: FaultServer, clock: Clock) -> None:
+    server.answer = document({"keys": [jwk("a")], "padding": "x" * 300_000})
+    keys = remote(server, clock, max_bytes=400_000)
+
+    assert names(await keys.find("a", "ES256")) == ["a"]
+
+
+async def test_prefetch_waits_as_long_as_a_fetch_may_take_and_not_as_short_as_a_request(
+    server: FaultServer, clock: Clock
+) -> None:
+    keys = remote(server, clock, freshness=Freshness(wait=0))
+    await keys.prefetch()
+
+    assert keys.current() == 1
+
+
+@pytest.mark.parametrize(("on_empty", "generation", "serves"), [("keep", 1, True), ("revoke", 2, False)])
+async def test_an_empty_set_is_a_failure_or_the_end_of_all_keys_as_configured(
+    server: FaultServer, clock: Clock, on_empty: Any, generation: int, *, serves: bool
+) -> None:
+    keys = remote(server, clock, on_empty=on_empty)
+    await keys.prefetch()
+    server.answer = document({"keys": []})
+    clock.advance(300)
+    await refreshed(keys)
+
+    assert (keys.current(), keys.holds(thumbprint())) == (generation, serves)
+    assert (keys.status().failures == 0) is not serves
+
+
+async def test_the_status_is_what_a_readiness_endpoint_needs(server: FaultServer, clock: Clock) -> None:
+    wall = Clock(1_800_000_000.0)
+    keys = RemoteKeySet(server.origin + "/jwks", monotonic=clock, clock=wall)
+    status = keys.status()
+    assert (status.age, status.serves_for, status.last_success, status.kids) == (None, 0, None, ())
+
+    server.answer = document({"keys": [jwk("a"), jwk(None, 1), jwk("b", 2)]})
+    await keys.prefetch()
+    clock.advance(60)
+    wall.advance(60)
+    status = keys.status()
+    assert (status.age, status.serves_for, status.last_success) == (60, 86340, 1_800_000_000.0)
+    assert (status.failures, status.generation, status.last_error, status.kids) == (0, 1, None, ("a", "b"))
+    assert 0 < status.next_attempt_in < 300
 
 
 def metadata(server: FaultServer, jwks_path: str) -> Answer:
@@ -477,7 +543,7 @@ async def test_what_was_there_in_between_begins_the_count_anew(server: FaultServ
 
 
 @pytest.mark.parametrize("backends", [("asyncio", "asyncio", "asyncio"), ("asyncio", "trio", "asyncio")], ids="-".join)
-def test_a_key_set_serves_one_event_loop_after_the_other(
+def test_j11_a_key_set_serves_one_event_loop_after_the_other(
     server: FaultServer, clock: Clock, backends: tuple[str, ...]
 ) -> None:
     keys = remote(server, clock)
@@ -503,6 +569,14 @@ def test_a_key_set_serves_one_event_loop_after_the_other(
         ({"allow_insecure_http": 1}, TypeError, "allow_insecure_http is True or False"),
         ({"freshness": 300}, TypeError, "freshness is a Freshness"),
         ({"monotonic": 5}, TypeError, "monotonic is a function"),
+        ({"clock": 5}, TypeError, "clock is a function"),
+        ({"timeout": 0}, ValueError, "timeout is a number of seconds, 0.001 or more"),
+        ({"connect_timeout": "2"}, TypeError, "connect_timeout is a number of seconds"),
+        ({"max_bytes": 0}, ValueError, "max_bytes is 1 or more"),
+        ({"max_keys": 1.5}, TypeError, "max_keys is a whole number"),
+        ({"on_empty": "forget"}, ValueError, "on_empty is one of 'keep', 'revoke'"),
+        ({"on_event": "print"}, TypeError, "on_event is a function"),
+        ({"snapshot": b"{}"}, TypeError, "snapshot is a str"),
     ],
     ids=lambda value: repr(value) if isinstance(value, dict) else "",
 )
@@ -514,5 +588,5 @@ def test_options_that_cannot_be_meant_are_refused_at_construction(
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1/jwks", "http://localhost:8080/jwks", "http://[::1]/jwks"])
-def test_plain_http_is_taken_for_this_machine(url: str) -> None:
+def test_ks1_plain_http_is_taken_for_this_machine(url: str) -> None:
     assert RemoteKeySet(url).status().failures == 0

@@ -123,7 +123,7 @@ async def test_an_access_token_of_a_subclass_is_taken_as_it_is() -> None:
 async def test_what_is_no_token_at_all_is_a_bug_and_lets_nobody_in(found: Any) -> None:
     app = Echo()
 
-    with pytest.raises(AttributeError):
+    with pytest.raises(TypeError, match=f"it returned {type(found).__name__}$"):
         await call(BearerMiddleware(app, Returns(found)), http_scope(GOOD))
 
     assert app.scopes == []

@@ -37,7 +37,9 @@ A_VERIFIER = r"verifier is an object with async verify_token\(token\), such as J
 A_CHECK = r"check\(token, scope\), not "
 
 WRONG_TYPES = [
-    pytest.param({"app": None}, "app is a function, not NoneType", id="app"),
+    pytest.param(
+        {"app": None}, "app is an ASGI application, not NoneType: write BearerMiddleware\\(app, verifier\\)", id="app"
+    ),
     pytest.param({"verifier": None}, A_VERIFIER + "NoneType", id="no verifier"),
     pytest.param({"verifier": "a-token"}, A_VERIFIER + "str", id="a token for a verifier"),
     pytest.param({"verifier": WithScopes}, A_VERIFIER + "the class WithScopes", id="a class for a verifier"),
@@ -58,6 +60,7 @@ WRONG_TYPES = [
     pytest.param({"on_event": "print"}, "on_event is a function, not str", id="on_event"),
     pytest.param({"on_event": awaits_events}, "on_event is a plain function", id="async on_event"),
     pytest.param({"clock": 0}, "clock is a function, not int", id="clock"),
+    pytest.param({"prefetch": True}, "prefetch is one of 'warn', 'require', 'off', not True", id="prefetch"),
 ]
 WRONG_VALUES = [
     pytest.param({"required_scopes": ["read write"]}, "required_scopes: 'read write' is not a scope", id="two in one"),
@@ -69,6 +72,7 @@ WRONG_VALUES = [
     pytest.param({"realm": 'a"b'}, "realm is printable ASCII without quotes and backslashes", id="a quote"),
     pytest.param({"realm": "a\r\nset-cookie: b"}, "realm is printable ASCII without quotes", id="a line break"),
     pytest.param({"realm": "Zoë"}, "realm is printable ASCII without quotes and backslashes", id="not ASCII"),
+    pytest.param({"prefetch": "no"}, "prefetch is one of 'warn', 'require', 'off', not 'no'", id="a word"),
     pytest.param({"checks": [Confirming([""])]}, "each item of confirms of a check is empty", id="an empty name"),
 ]
 

@@ -8,6 +8,7 @@ import pytest
 from fakes import Clock
 from fault_server import Answer, FaultServer, by_path, close, document, fault_server, text
 
+from asgi_bearer import IntrospectionTokenVerifier, InvalidToken
 from asgi_bearer.remote.discovery import Discovery, metadata_urls, read_document
 from asgi_bearer.remote.http import FetchError, Response
 
@@ -59,13 +60,13 @@ def metadata(server: FaultServer, path: str = "", **members: Any) -> Answer:
         ),
     ],
 )
-def test_metadata_is_looked_for_where_rfc8414_and_openid_connect_put_it(issuer: str, urls: list[str]) -> None:
+def test_md1_metadata_is_looked_for_where_rfc8414_and_openid_connect_put_it(issuer: str, urls: list[str]) -> None:
     assert list(metadata_urls(issuer)) == urls
 
 
 @pytest.mark.parametrize("path", ["", "/realms/a"])
 @pytest.mark.parametrize("place", [0, 1, -1])
-async def test_the_first_place_that_has_it_is_taken(server: FaultServer, path: str, place: int) -> None:
+async def test_md1_the_first_place_that_has_it_is_taken(server: FaultServer, path: str, place: int) -> None:
     urls = metadata_urls(server.origin + path)
     at = urls[place].removeprefix(server.origin)
     server.answer = by_path({at: metadata(server, path)})
@@ -111,7 +112,7 @@ async def test_where_nobody_answers_the_other_places_are_not_asked(server: Fault
         pytest.param(lambda _: None, id="null"),
     ],
 )
-async def test_an_issuer_that_is_not_identical_is_another_issuer(server: FaultServer, stated: Any) -> None:
+async def test_md2_an_issuer_that_is_not_identical_is_another_issuer(server: FaultServer, stated: Any) -> None:
     server.answer = document({"issuer": stated(server.origin), "jwks_uri": server.origin + "/jwks"})
 
     with pytest.raises(FetchError, match="that of another issuer"):
@@ -134,7 +135,7 @@ async def test_an_issuer_that_is_not_identical_is_another_issuer(server: FaultSe
         pytest.param(["https://idp.example/jwks"], id="an array"),
     ],
 )
-async def test_an_endpoint_that_is_no_https_url_is_not_used(server: FaultServer, endpoint: Any) -> None:
+async def test_md4_an_endpoint_that_is_no_https_url_is_not_used(server: FaultServer, endpoint: Any) -> None:
     server.answer = metadata(server, jwks_uri=endpoint)
 
     with pytest.raises(FetchError, match="has no usable jwks_uri") as caught:
@@ -167,9 +168,31 @@ async def test_plain_http_is_taken_where_the_configuration_says_so(server: Fault
         (None, TypeError),
     ],
 )
-def test_an_issuer_is_an_https_url_without_query_and_fragment(issuer: Any, error: type[Exception]) -> None:
+def test_md3_an_issuer_is_an_https_url_without_query_and_fragment(issuer: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="issuer"):
         Discovery(issuer)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({"introspection_endpoint_auth_methods_supported": ["none", "client_secret_post"]}, id="another"),
+    ],
+)
+async def test_md5_how_we_authenticate_is_the_configurations_and_not_the_metadatas(
+    server: FaultServer, said: dict[str, Any]
+) -> None:
+    found = metadata(server, introspection_endpoint=server.origin + "/introspect", **said)
+    server.answer = by_path({OAUTH: found, "/introspect": document({"active": False})})
+    verifier = IntrospectionTokenVerifier(
+        issuer=server.origin, client_id="rs", client_secret="the-secret", server_url="https://api.example"
+    )
+    with pytest.raises(InvalidToken):
+        await verifier.verify_token("opaque")
+
+    assert server.requests[-1].path == "/introspect"
+    assert server.requests[-1].headers["authorization"].startswith("Basic ")
 
 
 async def test_metadata_is_read_once_an_hour(server: FaultServer, clock: Clock) -> None:

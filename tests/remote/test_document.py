@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
 from fakes import Clock
@@ -82,7 +83,7 @@ async def test_nothing_is_fetched_before_somebody_asks_and_then_it_is_there(cloc
     assert provider.asked == [({}, False)]
 
 
-async def test_a_thousand_cold_requests_make_one_fetch(clock: Clock) -> None:
+async def test_j1_a_thousand_cold_requests_make_one_fetch(clock: Clock) -> None:
     provider = Provider()
     provider.gate = anyio.Event()
     held = remote(provider, clock)
@@ -117,7 +118,7 @@ async def test_a_thousand_cold_requests_make_one_fetch(clock: Clock) -> None:
         pytest.param("s-maxage=600", 300, id="of shared caches"),
     ],
 )
-async def test_a_document_is_fresh_for_its_max_age_within_bounds(
+async def test_ks9_a_document_is_fresh_for_its_max_age_within_bounds(
     clock: Clock, cache_control: str | None, fresh: float
 ) -> None:
     provider = Provider(**({} if cache_control is None else {"cache_control": cache_control}))
@@ -183,7 +184,7 @@ async def test_the_generation_counts_the_documents_that_differ(clock: Clock) -> 
     assert first.generation == 1
 
 
-async def test_not_modified_keeps_the_very_objects_and_the_generation_and_extends_freshness(clock: Clock) -> None:
+async def test_j12_not_modified_keeps_the_very_objects_and_the_generation_and_extends_freshness(clock: Clock) -> None:
     provider = Provider(str(b"one", "ascii"), etag="1", cache_control="max-age=60")
     held = remote(provider, clock)
     first = await held.get()
@@ -301,7 +302,7 @@ class UnlikeAnyError(BaseException):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, UnlikeAnyError])
-async def test_a_fetch_that_breaks_is_a_failure_like_others_named_by_its_kind(
+async def test_j10_a_fetch_that_breaks_is_a_failure_like_others_named_by_its_kind(
     clock: Clock, error: type[BaseException]
 ) -> None:
     provider = Provider()
@@ -367,7 +368,7 @@ async def test_only_so_many_may_wait(clock: Clock, how: str) -> None:
 # Stale
 
 
-async def test_a_document_is_served_until_max_stale_and_not_longer(clock: Clock) -> None:
+async def test_j4_ks9_a_document_is_served_until_max_stale_and_not_longer(clock: Clock) -> None:
     provider = Provider()
     held = remote(provider, clock, Freshness(max_stale=86400))
     first = await held.get()
@@ -410,7 +411,7 @@ async def test_a_forced_fetch_asks_caches_to_step_aside_and_brings_what_is_new(c
     assert provider.asked == [({}, False), ({"etag": "1"}, True)]
 
 
-async def test_ten_thousand_who_miss_something_cost_one_fetch_per_cooldown(clock: Clock) -> None:
+async def test_j2_ten_thousand_who_miss_something_cost_one_fetch_per_cooldown(clock: Clock) -> None:
     provider = Provider()
     held = remote(provider, clock)
     await held.get()
@@ -446,7 +447,7 @@ async def test_a_failed_forced_fetch_does_not_spend_the_budget_of_the_refresh(cl
     assert held.status().next_attempt_in == pytest.approx(240)
 
 
-async def test_an_exhausted_budget_of_forced_fetches_does_not_hinder_the_refresh(clock: Clock) -> None:
+async def test_j9_an_exhausted_budget_of_forced_fetches_does_not_hinder_the_refresh(clock: Clock) -> None:
     provider = Provider()
     held = remote(provider, clock, Freshness(cooldown=100_000))
     await held.get()
@@ -490,7 +491,7 @@ async def test_a_document_too_old_to_be_served_is_not_served_in_the_cooldown_eit
 # Cancelled, and several event loops
 
 
-async def test_a_request_that_is_cancelled_leaves_the_fetch_to_the_others(clock: Clock) -> None:
+async def test_j6_ks10_a_request_that_is_cancelled_leaves_the_fetch_to_the_others(clock: Clock) -> None:
     provider = Provider()
     provider.gate = anyio.Event()
     held, values = remote(provider, clock), []
@@ -508,8 +509,24 @@ async def test_a_request_that_is_cancelled_leaves_the_fetch_to_the_others(clock:
     assert (values, len(provider.asked)) == (["one"], 1)
 
 
+async def test_j11_what_another_event_loop_is_finding_out_is_not_known_yet(clock: Clock) -> None:
+    provider = Provider()
+    held = remote(provider, clock)
+    await held.get()
+    provider.gate, provider.value = anyio.Event(), "two"
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(held.renew)
+        await settle()
+        with pytest.raises(VerifierUnavailable):
+            await anyio.to_thread.run_sync(lambda: anyio.run(held.renew))
+        provider.gate.set()
+    assert (await held.renew()).value == "two"
+    assert len(provider.asked) == 2
+
+
 @pytest.mark.parametrize("backends", [("asyncio", "asyncio"), ("asyncio", "trio"), ("trio", "asyncio")], ids="-".join)
-def test_an_event_loop_that_ends_within_a_fetch_is_no_failure(clock: Clock, backends: tuple[str, str]) -> None:
+def test_j11_an_event_loop_that_ends_within_a_fetch_is_no_failure(clock: Clock, backends: tuple[str, str]) -> None:
     provider = Provider()
     held = remote(provider, clock, Freshness(wait=0))
 
@@ -662,7 +679,7 @@ async def live_through(held: RemoteDocument[Any], fetch: RealFetch, clock: Clock
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, "refused"])
-async def test_in_an_hour_of_outage_no_request_fails_and_the_provider_is_spared(
+async def test_j3_j4_in_an_hour_of_outage_no_request_fails_and_the_provider_is_spared(
     server: FaultServer, clock: Clock, fault: str
 ) -> None:
     fetch = RealFetch(server)
@@ -700,7 +717,7 @@ async def test_after_an_outage_the_document_is_fetched_within_a_minute(server: F
     assert held.status().failures == 0
 
 
-async def test_while_the_provider_hangs_and_the_budget_of_forced_fetches_is_spent_the_document_is_served(
+async def test_j9_while_the_provider_hangs_and_the_budget_of_forced_fetches_is_spent_the_document_is_served(
     server: FaultServer, clock: Clock
 ) -> None:
     fetch = RealFetch(server)

@@ -83,7 +83,7 @@ async def test_an_attempt_that_has_ended_is_followed_by_another() -> None:
     assert attempt.begun == 2
 
 
-async def test_the_leader_is_cancelled_by_its_scope_and_the_others_succeed() -> None:
+async def test_j6_the_leader_is_cancelled_by_its_scope_and_the_others_succeed() -> None:
     flights, attempt, results = Flights[str](), Attempt(), []
 
     async def ask() -> None:
@@ -101,7 +101,7 @@ async def test_the_leader_is_cancelled_by_its_scope_and_the_others_succeed() -> 
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_the_leader_is_cancelled_natively_and_the_others_succeed() -> None:
+async def test_j6_the_leader_is_cancelled_natively_and_the_others_succeed() -> None:
     flights, attempt = Flights[str](), Attempt()
 
     async def ask() -> Any:
@@ -117,7 +117,7 @@ async def test_the_leader_is_cancelled_natively_and_the_others_succeed() -> None
     assert (await follower, attempt.begun) == ("answer", 1)
 
 
-async def test_all_who_waited_have_gone_and_the_attempt_ends_all_the_same() -> None:
+async def test_j6_all_who_waited_have_gone_and_the_attempt_ends_all_the_same() -> None:
     flights, attempt = Flights[str](), Attempt()
     with anyio.move_on_after(0):
         await wait(flights.launch("key", attempt))
@@ -131,7 +131,7 @@ async def test_all_who_waited_have_gone_and_the_attempt_ends_all_the_same() -> N
     assert flights.under_way("key") is None
 
 
-async def test_an_attempt_sees_nothing_of_the_context_of_who_asked() -> None:
+async def test_j14_an_attempt_sees_nothing_of_the_context_of_who_asked() -> None:
     seen = []
 
     async def attempt() -> str:
@@ -146,7 +146,7 @@ async def test_an_attempt_sees_nothing_of_the_context_of_who_asked() -> None:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_an_attempt_sees_nothing_of_what_was_set_before_the_event_loop_began(backend: str) -> None:
+def test_j14_an_attempt_sees_nothing_of_what_was_set_before_the_event_loop_began(backend: str) -> None:
     async def attempt() -> str:
         return caller.get()
 
@@ -189,7 +189,7 @@ class UnlikeAnyError(BaseException):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, UnlikeAnyError, GeneratorExit])
-async def test_an_attempt_that_fails_is_reported_by_its_kind_and_the_event_loop_lives_on(
+async def test_j10_an_attempt_that_fails_is_reported_by_its_kind_and_the_event_loop_lives_on(
     error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     flights, attempt = Flights[str](), Attempt(error("the text may hold anything"))
@@ -232,7 +232,7 @@ async def test_an_event_loop_holds_nothing_of_owners_that_are_gone() -> None:
 @pytest.mark.parametrize(
     "backends", [("asyncio", "asyncio", "asyncio"), ("asyncio", "trio", "asyncio"), ("trio", "trio")], ids="-".join
 )
-def test_each_event_loop_has_its_own_attempt(backends: tuple[str, ...]) -> None:
+def test_j11_each_event_loop_has_its_own_attempt(backends: tuple[str, ...]) -> None:
     flights, begun = Flights[str](), []
 
     async def attempt() -> str:

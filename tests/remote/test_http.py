@@ -65,7 +65,7 @@ async def test_an_answer_is_status_headers_and_body(server: FaultServer) -> None
     assert response.headers["etag"] == '"1"'
 
 
-async def test_a_request_carries_what_was_asked_for_and_no_cookie_and_no_credentials(
+async def test_ks2_a_request_carries_what_was_asked_for_and_no_cookie_and_no_credentials(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The environment of the process is read by many an HTTP client, not by this one.
@@ -83,7 +83,7 @@ async def test_a_request_carries_what_was_asked_for_and_no_cookie_and_no_credent
         assert request.headers["user-agent"] == "asgi-bearer"
 
 
-async def test_a_redirect_is_an_answer_and_not_followed(server: FaultServer) -> None:
+async def test_ks1_a_redirect_is_an_answer_and_not_followed(server: FaultServer) -> None:
     server.answer = text(302, b"", location=server.origin + "/elsewhere")
 
     assert (await fetch(get(server), LIMITS)).status == 302
@@ -105,7 +105,7 @@ async def test_a_redirect_is_an_answer_and_not_followed(server: FaultServer) -> 
         ),
     ],
 )
-async def test_an_answer_that_cannot_be_used_is_a_fetch_error(
+async def test_ks2_an_answer_that_cannot_be_used_is_a_fetch_error(
     server: FaultServer, answer: Answer, why: str, status: int | None
 ) -> None:
     server.answer = answer
@@ -122,7 +122,7 @@ async def test_an_answer_of_just_the_allowed_length_is_read(server: FaultServer)
 
 
 @pytest.mark.parametrize("answer", [hang, drip], ids=["hangs", "drips"])
-async def test_the_deadline_is_for_all_of_the_answer(server: FaultServer, answer: Answer) -> None:
+async def test_ks2_the_deadline_is_for_all_of_the_answer(server: FaultServer, answer: Answer) -> None:
     server.answer = answer
 
     with anyio.fail_after(5), pytest.raises(FetchError, match=r"no answer within 0\.05 s"):
@@ -244,7 +244,7 @@ os._exit(0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_child_process_does_not_use_the_connections_of_its_parent(kept_alive: FaultServer) -> None:
+def test_j11_a_child_process_does_not_use_the_connections_of_its_parent(kept_alive: FaultServer) -> None:
     command = [sys.executable, "-c", _FORK, kept_alive.origin]
     done = subprocess.run(command, check=True, timeout=30, capture_output=True, text=True)
 

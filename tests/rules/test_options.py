@@ -368,6 +368,13 @@ def test_an_issuer_over_http_is_for_those_who_say_so() -> None:
         options.issuer("u", "http://idp.internal")
 
 
+def test_an_issuer_is_no_address_of_metadata() -> None:
+    sentence = "issuer is what stands before /.well-known: write 'https://idp.example.com/'"
+
+    with pytest.raises(ValueError, match=exactly(sentence)):
+        options.issuer("issuer", "https://idp.example/.well-known/openid-configuration")
+
+
 @pytest.mark.parametrize("issuer", ["https://idp.example/?tenant=1", "https://idp.example?"])
 def test_md3_an_issuer_with_a_query_is_a_value_error(issuer: str) -> None:
     sentence = "issuer is an issuer identifier and has no query: write it as the provider's metadata does"

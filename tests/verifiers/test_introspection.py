@@ -20,6 +20,7 @@ from contract import VerifierContract
 from fakes import Clock
 
 from asgi_bearer import (
+    InsecureConfigurationWarning,
     InsufficientScope,
     IntrospectionTokenVerifier,
     InvalidToken,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from leaks import Watch
+
+pytestmark = pytest.mark.filterwarnings("ignore:IntrospectionTokenVerifier has no server_url")
 
 NOW = 1_800_000_000
 ENDPOINT, ISSUER, API = "https://idp.example/introspect", "https://idp.example", "https://api.example"
@@ -743,3 +746,17 @@ def test_no_repr_shows_the_secret() -> None:
 
     assert not [name for name, value in vars(asking).items() if SECRET in repr(value)]
     assert SECRET not in repr(asking)
+
+
+@pytest.mark.filterwarnings("error")
+def test_to_name_neither_server_url_nor_audience_is_possible_and_warns() -> None:
+    options: dict[str, Any] = {
+        "introspection_endpoint": "https://idp.example/introspect",
+        "client_id": "rs",
+        "client_secret": "secret",
+    }
+
+    with pytest.warns(InsecureConfigurationWarning, match="no server_url and no audience: it takes tokens issued for"):
+        IntrospectionTokenVerifier(**options)
+    IntrospectionTokenVerifier(**options, server_url="https://api.example")
+    IntrospectionTokenVerifier(**options, audience="https://api.example")

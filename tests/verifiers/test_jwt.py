@@ -376,6 +376,20 @@ async def test_lax_demands_an_end_and_what_there_is_to_compare_with(claim: str) 
     assert await reason_of(sign({claim: ABSENT})) == Reason.missing_claim
 
 
+def test_not_to_demand_exp_is_possible_and_warns() -> None:
+    with pytest.warns(InsecureConfigurationWarning, match="does not demand exp: some tokens never end; add it to"):
+        verifier(required_claims=["sub"])
+
+
+@pytest.mark.parametrize("audience", ["*", "https://a.example https://b.example", "a\tb", ["a", "b "]])
+def test_what_can_be_no_audience_is_a_value_error(audience: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"^audience is compared character by character, and .* is no audience: write "
+    ):
+        verifier(audience=audience)
+
+
+@pytest.mark.filterwarnings("ignore:JWTVerifier does not demand exp")
 async def test_required_claims_say_what_else_must_be_there_and_may_leave_out_the_end() -> None:
     endless = sign({"exp": ABSENT})
 
