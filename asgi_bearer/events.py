@@ -47,10 +47,11 @@ class Unavailable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeysRefreshed:
-    """A key set was fetched. `source` is its URL without the query, or the issuer; `keys` counts those that are used.
+    """A key set was fetched, and `keys` of its members are used.
 
-    `generation` is another than before where the keys have changed. `age` is how old, in seconds, the keys had become
-    by then (None: they are the first), and `failures` how many attempts had failed meanwhile.
+    `source` is its URL, with a fingerprint for the query, or the issuer. `generation` is another than before where the
+    keys have changed. `age` is how old, in seconds, the keys had become by then (None: they are the first), and
+    `failures` how many attempts had failed meanwhile.
     """
 
     source: str

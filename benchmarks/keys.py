@@ -57,7 +57,7 @@ async def outage(case: Case) -> dict[str, float]:
         answers.append(await case.status(good))
         await _settled()
     fetches, refused = case.provider.fetches, _refused(answers)
-    hours = 0.0 if refused else 1.0
+    hours = next((second for second, answer in enumerate(answers) if answer != 200), HOUR) / HOUR
     while not refused and hours < 48:
         case.clock.now += 600
         hours += 1 / 6
@@ -163,7 +163,7 @@ async def churn(case: Case) -> dict[str, float]:
             answer = await case.status(token())
     await _settled()
     return {
-        "sockets left open by 100 cancelled requests": max(0, _open_sockets() - before),
+        "sockets more, 100 cancelled requests later": max(0, _open_sockets() - before),
         "good requests refused after that": int(answer != 200),
     }
 
@@ -331,7 +331,7 @@ def _bars(found: dict[str, float]) -> list[Bar]:
         "ms added to the p99 of good requests while it hangs": 1,
         "s until a new key is taken, under a flood": 10,
         "requests it is good for after that": 0,
-        "sockets left open by 100 cancelled requests": 0,
+        "sockets more, 100 cancelled requests later": 0,
         "fetches in one second after an outage, 50 workers": 10,
     }
     least = {

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from asgi_bearer.access_token import fingerprint
 from asgi_bearer.events import KeysRefreshed, KeysStale, KeysUnavailable, Listeners, UnknownKey
 from asgi_bearer.keys import snapshot as snapshots
 from asgi_bearer.keys.jose import ASYMMETRIC_ALGORITHMS, Key, PublishedSecretError, UnusableKeyError, import_jwk
@@ -212,7 +213,7 @@ class RemoteKeySet:
     ) -> None:
         allow = options.flag("allow_insecure_http", allow_insecure_http)
         self._source = url if isinstance(url, Discovery) else options.url("jwks_uri", url, allow_insecure_http=allow)
-        self._name = _without_query(self._source)
+        self._name = _name_of(self._source)
         self._algorithms = _asymmetric(algorithm)
         if freshness is None:
             freshness = Freshness()
@@ -240,7 +241,7 @@ class RemoteKeySet:
             "the key set", self._fetch, freshness, same=_same, told=self._tell_attempt, monotonic=self._monotonic
         )
         if snapshot is not None:
-            self._restore(options.text("snapshot", snapshot))
+            self._restore(snapshot)
 
     async def find(self, kid: str | None, alg: str) -> Sequence[Key]:
         """Return the keys for that header. One that is not there may be new: then the set is fetched again."""
@@ -294,6 +295,9 @@ class RemoteKeySet:
 
     def _restore(self, text: str) -> None:
         """Begin with a snapshot, or say why not."""
+        if not isinstance(text, str):
+            message = f"snapshot is the str that snapshot() returned, not {type(text).__name__}"
+            raise TypeError(message)
         try:
             restored = snapshots.read(text, self._name, now=self._clock(), max_bytes=2 * self._limits.max_bytes)
             if not self._document.restore(self._read_keys(restored.jwks), restored.headers, age=restored.age):
@@ -337,8 +341,8 @@ class RemoteKeySet:
         if forced:
             headers["cache-control"] = "no-cache"
         for name, condition in _CONDITIONS.items():
-            # RFC 9110 section 5.5: bytes beyond ASCII cannot be sent back as they came.
-            if name in since and since[name].isascii():
+            # RFC 9110 section 5.5: bytes beyond ASCII cannot be sent back as they came, nor what a snapshot made up.
+            if name in since and since[name].isascii() and since[name].isprintable():
                 headers[condition] = since[name]
         return Request(method="GET", url=await self._url(), headers=headers)
 
@@ -352,9 +356,12 @@ class RemoteKeySet:
         return await self._source.endpoint("jwks_uri")
 
 
-def _without_query(source: str | Discovery) -> str:
-    """Name a source in events and snapshots: a query might hold an API key."""
-    return source.issuer if isinstance(source, Discovery) else source.partition("?")[0]
+def _name_of(source: str | Discovery) -> str:
+    """Name a source in events and snapshots. A query might hold an API key, so that a fingerprint stands for it."""
+    if isinstance(source, Discovery):
+        return source.issuer
+    address, _, query = source.partition("?")
+    return f"{address}?{fingerprint(query)}" if query else address
 
 
 def _outcome(source: str, keys: int, before: Status, after: Status) -> KeysRefreshed | KeysStale | KeysUnavailable:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from asgi_bearer.remote.http import Transport
 
 MAX_DOCUMENT_BYTES = 256 * 1024
+# Within reason: a server that says a year does not mean it.
+MAX_RETRY_AFTER = 300.0
 LIMITS = Limits(timeout=5.0, max_bytes=MAX_DOCUMENT_BYTES)
 
 
@@ -121,9 +123,9 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """RFC 9110 section 10.2.3: seconds, or a date; how far off that is, the server's own Date tells."""
     value = headers.get("retry-after", "")
     if value.isdecimal():
-        return float(value)
+        return min(float(value), MAX_RETRY_AFTER)
     try:
         pause = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return max(0.0, pause.total_seconds())
+    return min(max(0.0, pause.total_seconds()), MAX_RETRY_AFTER)

@@ -145,7 +145,7 @@ class RemoteDocument(Generic[T]):
         self._snapshot: Snapshot[T] | None = None
         self._due_at = -1.0
         self._forced_after = -1.0
-        self._forced_under_way = 0
+        self._forced_under_way = 0  # the number of that attempt
         self._failures = 0
         self._last_error: str | None = None
         self._attempts = 0
@@ -233,7 +233,7 @@ class RemoteDocument(Generic[T]):
         since = self._snapshot
         self._attempts += 1
         number = self._attempts
-        self._forced_under_way += forced
+        self._forced_under_way = number if forced else self._forced_under_way
         try:
             fetched = await self._fetch(since={} if since is None else since.headers, forced=forced)
             self._succeed(since, fetched, number)
@@ -245,7 +245,8 @@ class RemoteDocument(Generic[T]):
                 self._fail(type(error).__name__, 0.0, forced=forced)
             raise
         finally:
-            self._forced_under_way -= forced
+            if self._forced_under_way == number:
+                self._forced_under_way = 0
         return True
 
     def _succeed(self, since: Snapshot[T] | None, fetched: Fetched[T], number: int) -> None:

@@ -145,12 +145,14 @@ class IntrospectionTokenVerifier:
 
     async def _attempt(self, key: bytes, token: str) -> _Known | InvalidToken | FetchError:
         """Ask, and remember the answer even where nobody waits for it any more."""
+        asked = self._monotonic()
         try:
             claims = await self._introspect(token)
             if not claims["active"]:
                 self._inactive.put(key, self._monotonic() + self._negative_ttl, token)
                 return InvalidToken(Reason.inactive)
-            known = self._read(claims)
+            # From the question on: what it says may be as old as that.
+            known = self._read(claims, until=asked + self._cache_ttl)
         except (FetchError, InvalidToken) as error:
             return error
         if self._cache_ttl:
@@ -172,7 +174,7 @@ class IntrospectionTokenVerifier:
             raise FetchError(message)
         return answer
 
-    def _read(self, claims: dict[str, Any]) -> _Known:
+    def _read(self, claims: dict[str, Any], *, until: float) -> _Known:
         token_type = claims.get("token_type", "Bearer")
         if not isinstance(token_type, str) or token_type.lower() not in {"bearer", "dpop"}:
             raise InvalidToken(Reason.token_type)
@@ -183,7 +185,7 @@ class IntrospectionTokenVerifier:
         check_kind(claims)
         lifetime = check_claims(claims, self._rules, self._clock())
         verdict = read_verdict(claims, self._rules.scope_claims)
-        return _Known(verdict, lifetime, self._monotonic() + self._cache_ttl)
+        return _Known(verdict, lifetime, until)
 
 
 class _Client(NamedTuple):

@@ -148,7 +148,7 @@ class JWTVerifier:
         entry = self._cache.get(key)
         now = self._clock()
         if entry is None or not self._still_holds(key, entry, now, token):
-            entry = await self._verify(token, now)
+            entry = await self._verify(token)
             self._cache.put(key, entry, token)
         verdict = entry.verdict
         for scope in self.required_scopes:
@@ -180,7 +180,7 @@ class JWTVerifier:
         self._cache.put(key, entry._replace(generation=generation), token)
         return True
 
-    async def _verify(self, token: str, now: float) -> _Entry:
+    async def _verify(self, token: str) -> _Entry:
         compact = self._reader.read(token)
         check_typ(compact.header.typ, self._profile)
         if compact.header.alg not in self._accepted:
@@ -191,6 +191,8 @@ class JWTVerifier:
         self._reader.remember(compact)
         claims = parse_json(compact.payload, MAX_PAYLOAD_BYTES)
         check_kind(claims)
+        # Now, and not when the request came: it may have waited for the keys.
+        now = self._clock()
         lifetime = check_claims(claims, self._rules, now)
         verdict = read_verdict(claims, self._rules.scope_claims)
         # From now on and no earlier, so that a clock set back does not make a verdict live longer than `cache_ttl`.

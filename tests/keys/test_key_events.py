@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -43,6 +44,10 @@ def remote(server: FaultServer, clock: Clock, **options: Any) -> RemoteKeySet:
     return RemoteKeySet(server.origin + "/jwks?key=s3cret", monotonic=clock, **options)
 
 
+def source_of(server: FaultServer) -> str:
+    return server.origin + "/jwks?" + hashlib.sha256(b"key=s3cret").hexdigest()[:8]
+
+
 async def until(happened: Callable[[], bool]) -> None:
     """Wait for what runs detached: a fetch on real sockets."""
     with anyio.fail_after(10):
@@ -60,7 +65,7 @@ async def refreshed(keys: RemoteKeySet, events: list[Event]) -> Event:
 
 async def test_a_day_in_the_life_of_keys(server: FaultServer, clock: Clock) -> None:
     events: list[Event] = []
-    source = server.origin + "/jwks"
+    source = source_of(server)
     keys = remote(server, clock, on_event=events.append, freshness=Freshness(max_stale=3600))
     await keys.prefetch()
     assert events == [KeysRefreshed(source=source, generation=1, keys=1, age=None, failures=0)]
@@ -90,9 +95,7 @@ async def test_a_first_fetch_that_fails_is_told_too(server: FaultServer, clock: 
     with pytest.raises(VerifierUnavailable):
         await remote(server, clock, on_event=events.append).prefetch()
 
-    gone = KeysUnavailable(
-        source=server.origin + "/jwks", message="the answer is 503", age=None, retry_after=30, failures=1
-    )
+    gone = KeysUnavailable(source=source_of(server), message="the answer is 503", age=None, retry_after=30, failures=1)
     assert events == [gone]
 
 

@@ -576,7 +576,7 @@ def test_j11_a_key_set_serves_one_event_loop_after_the_other(
         ({"max_keys": 1.5}, TypeError, "max_keys is a whole number"),
         ({"on_empty": "forget"}, ValueError, "on_empty is one of 'keep', 'revoke'"),
         ({"on_event": "print"}, TypeError, "on_event is a function"),
-        ({"snapshot": b"{}"}, TypeError, "snapshot is a str"),
+        ({"snapshot": b"{}"}, TypeError, "snapshot is the str that .* returned, not bytes"),
     ],
     ids=lambda value: repr(value) if isinstance(value, dict) else "",
 )

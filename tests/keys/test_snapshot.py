@@ -89,7 +89,22 @@ async def test_an_api_key_in_the_query_is_not_written(server: FaultServer, wall:
     keys = RemoteKeySet(server.origin + "/jwks?key=s3cret", clock=wall)
     await keys.prefetch()
 
-    assert "s3cret" not in str(keys.snapshot())
+    text = str(keys.snapshot())
+    assert "s3cret" not in text
+    assert RemoteKeySet(server.origin + "/jwks?key=s3cret", snapshot=text, clock=wall).status().kids == ("a",)
+    assert RemoteKeySet(server.origin + "/jwks?key=other", snapshot=text, clock=wall).status().kids == ()
+
+
+async def test_a_validator_that_no_header_can_hold_does_not_hinder_the_refresh(
+    server: FaultServer, wall: Clock
+) -> None:
+    restored = {**json.loads(await fetched(server, wall)), "headers": {"etag": "a\r\nb: c"}}
+    keys = remote(server, wall, json.dumps(restored))
+    keys.current()
+    await until(lambda: len(server.requests) == 2 and keys.status().next_attempt_in > 0)
+
+    assert keys.status().failures == 0
+    assert "if-none-match" not in server.requests[1].headers
 
 
 async def test_a_restart_within_an_outage_loses_nothing(server: FaultServer, wall: Clock) -> None:
@@ -184,6 +199,7 @@ def without(name: str) -> str:
 
 
 UNUSABLE = [
+    pytest.param("", "not JSON", id="an empty file"),
     pytest.param("no JSON", "not JSON", id="no JSON"),
     pytest.param("\ud800", "not JSON", id="a lone surrogate"),
     pytest.param("[]", "not an object", id="an array"),
