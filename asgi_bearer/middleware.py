@@ -129,6 +129,9 @@ class BearerMiddleware:
         if scope["type"] not in {"http", "websocket"}:
             await self._pass(scope, receive, send)
             return
+        if not isinstance(scope["headers"], list | tuple):
+            # ASGI: any iterable, so also one that can be read once only, and the application reads it, too.
+            scope = {**scope, "headers": list(scope["headers"])}
         token = None
         if not ((self._public or scope.get("method") == "OPTIONS") and self._asks_nobody(scope)):
             try:

@@ -6,6 +6,7 @@ members are never used; `kid` is a name to look up and nothing else; a key that 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ _MAX_TRIES = 4
 _GONE = frozenset({404, 410})
 _CONDITIONS = {"etag": "if-none-match", "last-modified": "if-modified-since"}
 _GONE_BEFORE_REDISCOVERY = 3
+# No header's name (RFC 9113 section 8.3): which URL answered, as a hash
+_FROM = ":url"
 
 _logger = logging.getLogger("asgi_bearer")
 
@@ -60,6 +63,9 @@ class KeySet(Protocol):
         ...
 
 
+_NAMELESS = frozenset({None})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """The usable keys of one set, and as what they were published, where they were."""
@@ -72,7 +78,8 @@ class Keys:
 
     def find(self, kid: str | None, alg: str) -> Sequence[Key]:
         """Return the keys of that name, or all where no name is given, that do that algorithm; four at most."""
-        return self.by_header.get((kid, alg), ())
+        # Where no key has a name (PEM, a secret, some providers), a token's kid cannot tell one from another.
+        return self.by_header.get((None if self.kids == _NAMELESS else kid, alg), ())
 
     @classmethod
     def of(cls, keys: Iterable[Key], jwks: Iterable[Mapping[str, Any]] = ()) -> Keys:
@@ -98,10 +105,11 @@ def read_key_set(jwks: object, algorithms: Sequence[str], max_keys: int = MAX_KE
     if not isinstance(members, list):
         message = "a JWK Set is an object with an array named keys: {'keys': [...]}"
         raise UnusableKeyError(message)
-    usable, published, refusals, level = [], [], set(), logging.INFO
+    usable: list[Key] = []
+    published, refusals, level = [], set(), logging.INFO
     for member in members[:max_keys]:
         try:
-            usable.append(import_jwk(member, algorithms))
+            usable.append(_alone(import_jwk(member, algorithms), usable))
             published.append(member)
         except PublishedSecretError as error:
             refusals.add(str(error))
@@ -119,6 +127,13 @@ def read_key_set(jwks: object, algorithms: Sequence[str], max_keys: int = MAX_KE
     return Keys.of(usable, published)
 
 
+def _alone(key: Key, others: Sequence[Key]) -> Key:
+    """Return `key`; RFC 8725 section 3.1: a key that is there already, for another algorithm, has one too many."""
+    if any(other.thumbprint == key.thumbprint and other.algorithms != key.algorithms for other in others):
+        raise UnusableKeyError("the key is not used: it is there already, for another algorithm")
+    return key
+
+
 class StaticKeySet:
     """Keys that are given once: a JWK Set as a dict, or keys.
 
@@ -134,12 +149,10 @@ class StaticKeySet:
             self._keys = _given(jwks)
             if algorithm is not None:
                 raise ValueError("algorithm= narrows a JWK Set: a key that is given has its algorithm already")
-        # A key given as PEM or as a secret has no name, so a token's kid cannot tell it from another.
-        self._nameless = all(key.kid is None for key in self._keys.all)
 
     async def find(self, kid: str | None, alg: str) -> Sequence[Key]:
         """Return the keys for that header; where no key has a name, `kid` is ignored."""
-        return self._keys.find(None if self._nameless else kid, alg)
+        return self._keys.find(kid, alg)
 
     def current(self) -> int | None:
         """Return 0: these keys do not change."""
@@ -325,26 +338,18 @@ class RemoteKeySet:
         self._listeners.tell(UnknownKey(source=self._name, count=count, age=self._document.status().age or 0.0))
 
     async def _fetch(self, *, since: Mapping[str, str], forced: bool) -> Fetched[Keys]:
-        response = await fetch(await self._request(since, forced=forced), self._limits, self._transport)
+        url = await self._url()
+        # RFC 9110 section 8.8.3: a validator belongs to one resource, and metadata may name another one by now.
+        request = _request(url, since if since.get(_FROM) == _digest(url) else {}, forced=forced)
+        response = await fetch(request, self._limits, self._transport)
         self._gone = self._gone + 1 if response.status in _GONE else 0
         if response.status == 304:  # noqa: PLR2004
             return Fetched(value=None, headers=response.headers)
         document = read_document(response, max_bytes=self._limits.max_bytes)
         try:
-            return Fetched(value=self._read_keys(document), headers=response.headers)
+            return Fetched(value=self._read_keys(document), headers={**response.headers, _FROM: _digest(url)})
         except UnusableKeyError as error:
             raise FetchError(str(error), status=response.status) from None
-
-    async def _request(self, since: Mapping[str, str], *, forced: bool) -> Request:
-        # RFC 7517 section 8.5; RFC 9111 section 5.2.1.4: no-cache, where somebody has seen a newer key than we have.
-        headers = {"accept": "application/jwk-set+json, application/json"}
-        if forced:
-            headers["cache-control"] = "no-cache"
-        for name, condition in _CONDITIONS.items():
-            # RFC 9110 section 5.5: bytes beyond ASCII cannot be sent back as they came, nor what a snapshot made up.
-            if name in since and since[name].isascii() and since[name].isprintable():
-                headers[condition] = since[name]
-        return Request(method="GET", url=await self._url(), headers=headers)
 
     async def _url(self) -> str:
         if isinstance(self._source, str):
@@ -354,6 +359,22 @@ class RemoteKeySet:
             self._gone = 0
             await self._source.renew()
         return await self._source.endpoint("jwks_uri")
+
+
+def _request(url: str, since: Mapping[str, str], *, forced: bool) -> Request:
+    # RFC 7517 section 8.5; RFC 9111 section 5.2.1.4: no-cache, where somebody has seen a newer key than we have.
+    headers = {"accept": "application/jwk-set+json, application/json"}
+    if forced:
+        headers["cache-control"] = "no-cache"
+    for name, condition in _CONDITIONS.items():
+        # RFC 9110 section 5.5: bytes beyond ASCII cannot be sent back as they came, nor what a snapshot made up.
+        if name in since and since[name].isascii() and since[name].isprintable():
+            headers[condition] = since[name]
+    return Request(method="GET", url=url, headers=headers)
+
+
+def _digest(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()
 
 
 def _name_of(source: str | Discovery) -> str:

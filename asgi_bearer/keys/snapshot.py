@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2: no certificates, and nothing unknown
 _PUBLIC_MEMBERS = ("kty", "kid", "alg", "use", "key_ops", "crv", "x", "y", "n", "e")
 # What the next request and the freshness of the answer need (RFC 9111 sections 4.3.1 and 5.2.2)
-_HEADERS = ("etag", "last-modified", "cache-control")
+_HEADERS = ("etag", "last-modified", "cache-control", ":url")
 # The clock of the machine that wrote it may be a little ahead of ours.
 _CLOCK_SKEW = 60.0
 

@@ -69,11 +69,16 @@ class Discovery:
         """Return the URL that the metadata has under `name`, such as "jwks_uri"; raise `FetchError` without one."""
         try:
             metadata = (await self._document.get()).value
-            return options.url(name, metadata.get(name), allow_insecure_http=self._allow_insecure_http)
+            address = options.url(name, metadata.get(name), allow_insecure_http=self._allow_insecure_http)
         except VerifierUnavailable as error:
             raise FetchError(error.message, retry_after=error.retry_after) from None
         except (TypeError, ValueError):
             raise FetchError(f"the metadata of {self.issuer} has no usable {name}") from None
+        plain = not address.lower().startswith("https:") and self.issuer.lower().startswith("https:")
+        if plain and not self._allow_insecure_http:
+            # Plain http is for loopback, and a provider elsewhere has nothing to say about ours.
+            raise FetchError(f"the {name} of {self.issuer} is not https")
+        return address
 
     async def renew(self) -> None:
         """Read the metadata again, within the budget of forced fetches: something in it may have moved.

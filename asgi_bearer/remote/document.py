@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -42,7 +43,8 @@ class Freshness:
 
     - `fresh` (300): how long, where the answer has no `Cache-Control: max-age`; else that, within `min_fresh` (60) and
       `max_fresh` (3600). A refresh begins at four fifths of it, give or take a tenth.
-    - `max_stale` (86400): how long after the last success it is still served while it cannot be refreshed.
+    - `max_stale` (86400): how long after the last success it is still served while it is not refreshed: because it
+      cannot be, or because nobody asked for it; the request that finds it old is served and starts the refresh.
     - `cooldown` (10): between two forced fetches.
     - `max_backoff` (60): the longest pause after failures, which starts at 1 and doubles.
     - `wait` (2): how long a request waits for a fetch.
@@ -145,7 +147,8 @@ class RemoteDocument(Generic[T]):
         self._snapshot: Snapshot[T] | None = None
         self._due_at = -1.0
         self._forced_after = -1.0
-        self._forced_under_way = 0  # the number of that attempt
+        self._forced_number = 0
+        self._swap = threading.Lock()
         self._failures = 0
         self._last_error: str | None = None
         self._attempts = 0
@@ -188,8 +191,8 @@ class RemoteDocument(Generic[T]):
         flight = self._flights.under_way(_FORCED)
         if flight is None:
             if self._monotonic() < self._forced_after:
-                # Under way still, in another event loop: neither do we know.
-                if self._failures or self._forced_under_way:
+                # Under way in another event loop, or ended with it: neither do we know.
+                if self._failures or self._newest < self._forced_number:
                     raise self._unavailable(self._forced_after)
                 return self._require_snapshot()
             flight = self._launch(forced=True)
@@ -226,6 +229,7 @@ class RemoteDocument(Generic[T]):
         if forced:
             # At the start, not at the end: an attempt that never ends counts as well.
             self._forced_after = self._monotonic() + self._freshness.cooldown
+            self._forced_number = self._attempts + 1
         return self._flights.launch(_FORCED if forced else _REFRESH, lambda: self._attempt(forced=forced))
 
     async def _attempt(self, *, forced: bool) -> bool:
@@ -233,7 +237,8 @@ class RemoteDocument(Generic[T]):
         since = self._snapshot
         self._attempts += 1
         number = self._attempts
-        self._forced_under_way = number if forced else self._forced_under_way
+        if forced:
+            self._forced_number = number
         try:
             fetched = await self._fetch(since={} if since is None else since.headers, forced=forced)
             self._succeed(since, fetched, number)
@@ -244,9 +249,6 @@ class RemoteDocument(Generic[T]):
             if not stops_the_loop(error):
                 self._fail(type(error).__name__, 0.0, forced=forced)
             raise
-        finally:
-            if self._forced_under_way == number:
-                self._forced_under_way = 0
         return True
 
     def _succeed(self, since: Snapshot[T] | None, fetched: Fetched[T], number: int) -> None:
@@ -256,20 +258,18 @@ class RemoteDocument(Generic[T]):
                 raise FetchError("the answer says 'not modified', and nothing was there to be modified")
             # RFC 9111 section 4.3.4: the headers of a 304 update those of the document.
             value, headers = since.value, {**since.headers, **headers}
-        if number < self._newest:
-            return
-        self._newest = number
-        old = self._snapshot
-        generation = 1 if old is None else old.generation + 1
-        if old is not None and self._same(old.value, value):
-            # The very same objects, so that what was derived from them stays good.
-            value, generation = old.value, old.generation
-        self._keep(value, headers, generation)
-
-    def _keep(self, value: T, headers: Mapping[str, str], generation: int) -> None:
-        before = self.status()
-        self._snapshot = self._taken(value, headers, generation=generation, at=self._monotonic())
-        self._failures, self._last_error, self._due_at = 0, None, self._snapshot.refresh_at
+        # Attempts of several event loops may end at once: no generation is that of two documents, no older one is last.
+        with self._swap:
+            if number < self._newest:
+                return
+            self._newest = number
+            before, old = self.status(), self._snapshot
+            generation = 1 if old is None else old.generation + 1
+            if old is not None and self._same(old.value, value):
+                # The very same objects, so that what was derived from them stays good.
+                value, generation = old.value, old.generation
+            self._snapshot = self._taken(value, headers, generation=generation, at=self._monotonic())
+            self._failures, self._last_error, self._due_at = 0, None, self._snapshot.refresh_at
         self._told(before)
 
     def _taken(self, value: T, headers: Mapping[str, str], *, generation: int, at: float) -> Snapshot[T]:

@@ -27,7 +27,7 @@ _URL = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
 
 
 class InsecureConfigurationWarning(UserWarning):
-    """A verifier was configured to check less than it should: without an audience, without an issuer, without TLS."""
+    """A verifier was configured to check less than it should: no audience, no issuer, or no exp demanded."""
 
 
 def warn_insecure(message: str) -> None:
@@ -184,7 +184,8 @@ def _split(name: str, address: str) -> SplitResult:
         port = parts.port
     except ValueError:
         raise ValueError(message) from None
-    absolute = parts.scheme in {"https", "http"} and parts.hostname and port != 0
+    bracketed = re.fullmatch(r"\[[^\[\]]+\](?::\d+)?", parts.netloc) if "[" in parts.netloc else True
+    absolute = bracketed and parts.scheme in {"https", "http"} and parts.hostname and port != 0
     if not absolute or "@" in parts.netloc or not _URL.fullmatch(address):
         raise ValueError(message)
     return parts

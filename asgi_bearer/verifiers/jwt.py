@@ -287,7 +287,8 @@ def _required(
     if profile == "rfc9068" and not (issuers and audience):
         message = "profile='rfc9068' compares iss and aud (RFC 9068 section 4): write issuer= and audience="
         raise ValueError(message)
-    named = options.texts("required_claims", required_claims) if required_claims else ()
+    nothing = isinstance(required_claims, list | tuple) and not required_claims
+    named = () if nothing else options.texts("required_claims", required_claims)
     by_profile = RFC9068_CLAIMS if profile == "rfc9068" else ()
     by_options = (*(("iss",) if issuers else ()), *audience)
     return tuple(dict.fromkeys((*by_profile, *named, *by_options)))

@@ -257,11 +257,12 @@ async def test_j15_after_an_outage_fifty_workers_come_back_within_a_minute_and_n
 _FORK = """
 import asyncio, os, sys, threading, warnings
 
-from asgi_bearer import RemoteKeySet
+from asgi_bearer import Freshness, RemoteKeySet
 
 warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of forks beside threads
 url, when = sys.argv[1:]
-keys = RemoteKeySet(url)
+# Patient: the first fetch of a process imports the client, on a machine that may have other things to do.
+keys = RemoteKeySet(url, freshness=Freshness(wait=25), timeout=25, connect_timeout=25)
 
 
 def use(kid):

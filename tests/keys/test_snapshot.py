@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,7 @@ async def test_a_snapshot_holds_public_members_the_time_and_the_validators_and_n
     assert written == {
         "source": server.origin + "/jwks",
         "fetched_at": FETCHED_AT,
-        "headers": {"etag": '"v1"'},
+        "headers": {"etag": '"v1"', ":url": hashlib.sha256(f"{server.origin}/jwks".encode()).hexdigest()},
         "keys": [jwk()],
     }
 
