@@ -192,6 +192,8 @@ class RemoteKeySet:
     - `max_bytes`: of an answer (262144). `max_keys`: how many members of the set are read (128).
     - `on_empty`: an answer with no key at all, `{"keys": []}`, is "keep": a failure, and the keys from before go on
       serving; or "revoke": meant, and no token is good from then on.
+    - `refetch_on_bad_signature`: fetches the set again when a signature does not hold, for providers that change a key
+      and keep its `kid`. It spends the budget of unknown `kid`s, so anybody's forged token can delay a new key by it.
     - `snapshot`: what `snapshot()` returned in another process, to begin with. It is used as what was fetched then: no
       longer than `max_stale` from that time, and refreshed with the first token. One that is damaged, too old, or of
       another source is left alone, and the log says so: an application should start without it, too. Whoever can write
@@ -202,8 +204,8 @@ class RemoteKeySet:
     - `monotonic`: seconds on a clock that nobody sets. `clock`: the wall clock, in epoch seconds, for snapshots.
 
     It makes no request before the first token. A key that the set no longer has is refused from the next fetch on; an
-    unknown `kid` makes one fetch in `freshness.cooldown` seconds at most; a bad signature makes none. It does NOT look
-    into certificates (`x5c`).
+    unknown `kid` makes one fetch in `freshness.cooldown` seconds at most. It does NOT look into certificates
+    (`x5c`).
     """
 
     def __init__(
@@ -217,6 +219,7 @@ class RemoteKeySet:
         max_bytes: int = MAX_DOCUMENT_BYTES,
         max_keys: int = MAX_KEYS,
         on_empty: Literal["keep", "revoke"] = "keep",
+        refetch_on_bad_signature: bool = False,
         snapshot: str | None = None,
         on_event: Listener | None = None,
         allow_insecure_http: bool = False,
@@ -240,6 +243,7 @@ class RemoteKeySet:
         )
         self._max_keys = options.count("max_keys", max_keys, least=1)
         self._may_be_empty = options.choice("on_empty", on_empty, ("keep", "revoke")) == "revoke"
+        self._refetches = options.flag("refetch_on_bad_signature", refetch_on_bad_signature)
         self._transport = transport
         self._monotonic = options.function("monotonic", monotonic)
         self._clock = options.function("clock", clock)
@@ -267,6 +271,12 @@ class RemoteKeySet:
         if not found:
             self._tell_unknown()
         return found
+
+    async def find_again(self, kid: str | None, alg: str) -> Sequence[Key]:
+        """Return the keys for that header after those of `find` did not verify: none, unless told to fetch for that."""
+        if not self._refetches:
+            return ()
+        return (await self._document.renew()).value.find(kid, alg)
 
     def current(self) -> int | None:
         """Return the generation of the keys; None when there are none, or they are older than `max_stale`."""

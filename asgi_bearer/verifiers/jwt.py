@@ -187,7 +187,8 @@ class JWTVerifier:
             raise InvalidToken(Reason.unsupported_algorithm)
         # Before the keys are found: a set that changes meanwhile then makes the entry be looked at again.
         generation = self._keys.current()
-        key = _signer(compact, await self._keys.find(compact.header.kid, compact.header.alg))
+        keys = await self._keys.find(compact.header.kid, compact.header.alg)
+        key = _signer(compact, keys) or await self._signer_after_all(compact, keys)
         self._reader.remember(compact)
         claims = parse_json(compact.payload, MAX_PAYLOAD_BYTES)
         check_kind(claims)
@@ -199,12 +200,23 @@ class JWTVerifier:
         end = min(lifetime.end, now + self._cache_ttl)
         return _Entry(verdict, now, end, key.thumbprint, generation)
 
+    async def _signer_after_all(self, compact: Compact, keys: Sequence[Key]) -> Key:
+        """Ask the key set for keys that it may have by now, where it has a way of that; refuse the token otherwise."""
+        if not keys:
+            raise InvalidToken(Reason.unknown_key)
+        find_again = getattr(self._keys, "find_again", None)
+        newer = () if find_again is None else await find_again(compact.header.kid, compact.header.alg)
+        key = _signer(compact, newer)
+        if key is None:
+            raise InvalidToken(Reason.signature)
+        return key
 
-def _signer(compact: Compact, keys: Sequence[Key]) -> Key:
+
+def _signer(compact: Compact, keys: Sequence[Key]) -> Key | None:
     for key in keys:
         if key.verify(compact.signing_input, compact.signature):
             return key
-    raise InvalidToken(Reason.signature if keys else Reason.unknown_key)
+    return None
 
 
 def _algorithms(algorithm: str | Sequence[str] | None, *, secret: bool) -> tuple[str, ...]:

@@ -13,11 +13,12 @@ from fakes import Clock
 from fault_server import Answer, FaultServer, by_path, document, fault_server, hang, text
 from key_material import okp_jwk, signing_key
 
-from asgi_bearer.errors import VerifierUnavailable
-from asgi_bearer.keys.jose import import_jwk, import_pem, secret_key
+from asgi_bearer.errors import InvalidToken, VerifierUnavailable
+from asgi_bearer.keys.jose import SigningKey, import_jwk, import_pem, secret_key
 from asgi_bearer.keys.key_set import MAX_KEYS, RemoteKeySet, StaticKeySet
 from asgi_bearer.remote.discovery import Discovery
 from asgi_bearer.remote.document import Freshness
+from asgi_bearer.verifiers.jwt import JWTVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -590,3 +591,33 @@ def test_options_that_cannot_be_meant_are_refused_at_construction(
 @pytest.mark.parametrize("url", ["http://127.0.0.1/jwks", "http://localhost:8080/jwks", "http://[::1]/jwks"])
 def test_ks1_plain_http_is_taken_for_this_machine(url: str) -> None:
     assert RemoteKeySet(url).status().failures == 0
+
+
+@pytest.mark.parametrize(
+    ("refetches", "statuses", "fetches"),
+    [(False, [200, 401, 401], 1), (True, [200, 200, 200], 2)],
+    ids=["not", "asked"],
+)
+async def test_a_key_that_changed_behind_its_kid_is_found_where_that_is_asked_for(
+    server: FaultServer, refetches: bool, statuses: list[int], fetches: int
+) -> None:
+    before, after = SigningKey.generate("ES256"), SigningKey.generate("ES256")
+    server.answer = document({"keys": [before.public_jwk("a")]})
+    keys = RemoteKeySet(server.origin + "/jwks", refetch_on_bad_signature=refetches)
+    verifier = JWTVerifier(keys=keys, issuer="https://idp.example", audience="api", clock=lambda: 1_800_000_000.0)
+    claims = {"iss": "https://idp.example", "aud": "api", "exp": 1_800_000_600}
+
+    async def status(key: SigningKey, **more: Any) -> int:
+        try:
+            await verifier.verify_token(key.sign({"kid": "a"}, claims | more))
+        except InvalidToken:
+            return 401
+        return 200
+
+    first = await status(before)
+    server.answer = document({"keys": [after.public_jwk("a")]})
+
+    assert [first, await status(after), await status(after, jti="2")] == statuses
+    # A forgery costs nothing within the cooldown.
+    assert await status(SigningKey.generate("ES256")) == 401
+    assert len(server.requests) == fetches
