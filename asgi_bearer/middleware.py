@@ -107,6 +107,7 @@ class BearerMiddleware:
         self._required_scopes = options.scopes("required_scopes", required_scopes)
         self._optional = options.flag("optional", optional)
         self._public = PublicPaths(public)
+        self._has_public = bool(self._public)
         self._checks = _checks(checks)
         self._confirmed = frozenset(name for check in self._checks for name in _confirms(check))
         verifiers_own = options.scopes("verifier.required_scopes", getattr(verifier, "required_scopes", None))
@@ -129,11 +130,11 @@ class BearerMiddleware:
         if scope["type"] not in {"http", "websocket"}:
             await self._pass(scope, receive, send)
             return
-        if not isinstance(scope["headers"], list | tuple):
+        if type(scope["headers"]) is not list:
             # ASGI: any iterable, so also one that can be read once only, and the application reads it, too.
             scope = {**scope, "headers": list(scope["headers"])}
         token = None
-        if not ((self._public or scope.get("method") == "OPTIONS") and self._asks_nobody(scope)):
+        if not (self._has_public or scope.get("method") == "OPTIONS") or not self._asks_nobody(scope):
             try:
                 token = await self._authenticate(scope)
             except BearerError as error:

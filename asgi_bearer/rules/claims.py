@@ -94,8 +94,8 @@ def check_claims(claims: dict[str, Any], rules: ClaimRules, now: float) -> Lifet
         if name not in claims:
             raise InvalidToken(Reason.missing_claim)
     for name in _STRINGS:
-        if name in claims:
-            _text(claims[name])
+        if name in claims and (type(claims[name]) is not str or not claims[name]):
+            raise InvalidToken(Reason.claim_type)
     lifetime = _lifetime(claims, rules.leeway)
     lifetime.require(now)
     if rules.issuers and "iss" in claims and claims["iss"] not in rules.issuers:

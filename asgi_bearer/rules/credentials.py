@@ -52,10 +52,10 @@ def read_credentials(headers: Iterable[Iterable[bytes]]) -> Credentials | None:
 
 
 def _read_value(value: bytes) -> Credentials | None:
-    usual = value[:7] in _USUAL and 0 < len(value) - 7 <= MAX_TOKEN_BYTES  # the length of "Bearer "
-    if usual and not value[7:].translate(None, _B64TOKEN):
-        # As nearly every client writes it. What follows gives the same answer for these, and one for all the others.
-        return Credentials("Bearer", value[7:].decode("ascii"))
+    # As nearly every client writes it; what follows the `if` gives these the same answer, and all the others theirs.
+    token = value[7:]
+    if value[:7] in _USUAL and token and len(token) <= MAX_TOKEN_BYTES and not token.translate(None, _B64TOKEN):
+        return Credentials("Bearer", token.decode("ascii"))
     value = value.strip(b" \t")
     if value[:6].lower() != _SCHEME:
         return None
