@@ -268,3 +268,17 @@ async def test_a_fetched_set_without_names_ignores_kid_as_a_given_one_does() -> 
     for keys in (StaticKeySet({"keys": nameless}), RemoteKeySet(f"{ISSUER}/keys", transport=web)):
         assert len(await keys.find("anything", "ES256")) == 1
     assert len(web.requests) == 1
+
+
+@pytest.mark.parametrize("kind", [RemoteKeySet, Discovery])
+def test_a_transport_that_is_none_is_found_out_at_construction(kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"^transport is an httpx2 transport such as .*, not str$"):
+        kind(ISSUER, transport="https")
+
+
+@pytest.mark.parametrize("name", ["client_id", "client_secret"])
+def test_credentials_that_cannot_be_sent_are_found_out_at_construction(name: str) -> None:
+    given: dict[str, Any] = {"client_id": "rs", "client_secret": "a-secret"} | {name: "caf\udce9"}
+
+    with pytest.raises(ValueError, match=f"^{name} is no text"):
+        IntrospectionTokenVerifier(introspection_endpoint=f"{ISSUER}/introspect", server_url=API, **given)

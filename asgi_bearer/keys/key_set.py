@@ -20,7 +20,7 @@ from asgi_bearer.keys import snapshot as snapshots
 from asgi_bearer.keys.jose import ASYMMETRIC_ALGORITHMS, Key, PublishedSecretError, UnusableKeyError, import_jwk
 from asgi_bearer.remote.discovery import MAX_DOCUMENT_BYTES, Discovery, read_document
 from asgi_bearer.remote.document import Fetched, Freshness, RemoteDocument, Status, boottime
-from asgi_bearer.remote.http import FetchError, Limits, Request, fetch
+from asgi_bearer.remote.http import FetchError, Limits, Request, fetch, require_transport
 from asgi_bearer.rules import options
 
 if TYPE_CHECKING:
@@ -244,7 +244,7 @@ class RemoteKeySet:
         self._max_keys = options.count("max_keys", max_keys, least=1)
         self._may_be_empty = options.choice("on_empty", on_empty, ("keep", "revoke")) == "revoke"
         self._refetches = options.flag("refetch_on_bad_signature", refetch_on_bad_signature)
-        self._transport = transport
+        self._transport = require_transport(transport)
         self._monotonic = options.function("monotonic", monotonic)
         self._clock = options.function("clock", clock)
         self._gone = 0

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from asgi_bearer.errors import VerifierUnavailable
 from asgi_bearer.remote.document import Fetched, Freshness, RemoteDocument, boottime
-from asgi_bearer.remote.http import FetchError, Limits, Request, Response, fetch
+from asgi_bearer.remote.http import FetchError, Limits, Request, Response, fetch, require_transport
 from asgi_bearer.rules import options
 from asgi_bearer.rules.strict_json import NotStrictJSONError, parse_object
 
@@ -56,7 +56,7 @@ class Discovery:
     ) -> None:
         self.issuer: str = options.issuer("issuer", issuer, allow_insecure_http=allow_insecure_http)
         self._allow_insecure_http = allow_insecure_http
-        self._transport = transport
+        self._transport = require_transport(transport)
         self._document = RemoteDocument(
             f"the metadata of {issuer}",
             self._fetch,

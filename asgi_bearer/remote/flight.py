@@ -113,7 +113,14 @@ def _spawn(run: Callable[[], Coroutine[None, None, None]]) -> None:
         return
     task = asyncio.get_running_loop().create_task(run(), context=Context())
     _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
+    task.add_done_callback(_let_go)
+
+
+def _let_go(task: asyncio.Task[None]) -> None:
+    _tasks.discard(task)
+    if not task.cancelled():
+        # Looked at, so that asyncio does not say at some later time that nobody did: the waiters were told.
+        task.exception()
 
 
 def _on_trio() -> bool:

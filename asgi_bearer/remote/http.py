@@ -11,7 +11,7 @@ import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
 import anyio
 import anyio.to_thread
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
 Transport: TypeAlias = httpx2.AsyncBaseTransport
+
+
+def require_transport(transport: object) -> Transport | None:
+    """Return `transport`, an httpx2 transport or None; raise `TypeError` for anything else."""
+    if transport is None or callable(getattr(transport, "handle_async_request", None)):
+        return cast("Transport | None", transport)
+    message = f"transport is an httpx2 transport such as httpx2.AsyncHTTPTransport(), not {type(transport).__name__}"
+    raise TypeError(message)
 
 
 class FetchError(Exception):

@@ -18,7 +18,7 @@ from asgi_bearer.errors import InsufficientScope, InvalidToken, Reason, Verifier
 from asgi_bearer.remote.discovery import Discovery, read_document
 from asgi_bearer.remote.document import boottime
 from asgi_bearer.remote.flight import Flights, wait_for
-from asgi_bearer.remote.http import FetchError, Limits, Pool, Request
+from asgi_bearer.remote.http import FetchError, Limits, Pool, Request, require_transport
 from asgi_bearer.rules import options
 from asgi_bearer.rules.claims import ClaimRules, Lifetime, check_claims, check_kind, read_verdict
 from asgi_bearer.verifiers.token_cache import TokenCache
@@ -86,7 +86,7 @@ class IntrospectionTokenVerifier:
         monotonic: Callable[[], float] = boottime,
     ) -> None:
         allow = options.flag("allow_insecure_http", allow_insecure_http)
-        _require_transport(transport)
+        require_transport(transport)
         self._endpoint = _endpoint(introspection_endpoint, issuer, transport, allow_insecure_http=allow)
         self._client = _client(client_id, client_secret, client_auth)
         self._rules = _rules(issuer, server_url, audience, options.seconds("leeway", leeway, most=300.0))
@@ -213,14 +213,6 @@ def introspection_request(endpoint: str, token: str, client: _Client) -> Request
     return Request(method="POST", url=endpoint, headers=headers, body=urlencode(form).encode("ascii"))
 
 
-def _require_transport(transport: object) -> None:
-    if transport is not None and not callable(getattr(transport, "handle_async_request", None)):
-        message = (
-            f"transport is an httpx2 transport such as httpx2.AsyncHTTPTransport(), not {type(transport).__name__}"
-        )
-        raise TypeError(message)
-
-
 def _endpoint(
     endpoint: str | None, issuer: str | None, transport: Transport | None, *, allow_insecure_http: bool
 ) -> str | Discovery:
@@ -238,7 +230,11 @@ def _client(client_id: str | None, client_secret: str | None, client_auth: str) 
         # RFC 7662 section 2.1
         message = f"{method} needs client_id= and client_secret=: the endpoint answers nobody it does not know"
         raise ValueError(message)
-    return _Client(options.text("client_id", client_id), options.text("client_secret", client_secret), method)
+    for name, value in (("client_id", client_id), ("client_secret", client_secret)):
+        if any("\ud800" <= character <= "\udfff" for character in options.text(name, value)):
+            message = f"{name} is no text (it has lone surrogates, as os.environ makes of bytes): decode it as UTF-8"
+            raise ValueError(message)
+    return _Client(client_id, client_secret, method)
 
 
 def _rules(

@@ -300,7 +300,7 @@ async def test_no_system_task_is_left_behind() -> None:
     assert trio.lowlevel.current_statistics().tasks_living == before
 
 
-def test_an_attempt_that_asks_the_process_to_end_is_obeyed() -> None:
+def test_an_attempt_that_asks_the_process_to_end_is_obeyed(caplog: pytest.LogCaptureFixture) -> None:
     async def attempt() -> str:
         raise SystemExit(3)
 
@@ -309,3 +309,5 @@ def test_an_attempt_that_asks_the_process_to_end_is_obeyed() -> None:
 
     with pytest.raises(SystemExit):
         asyncio.run(main())
+    gc.collect()
+    assert caplog.records == []
