@@ -196,9 +196,8 @@ class BearerMiddleware:
         return failure
 
     def _asks_nobody(self, scope: Scope) -> bool:
-        return (scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope)) or (
-            bool(self._public) and self._public.contain(scope)
-        )
+        preflight = scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope)
+        return preflight or self._public.contain(scope)
 
     async def _authenticate(self, scope: Scope) -> AccessToken | None:
         """Return the verified token, or None where none came and none need come; raise `BearerError` otherwise."""

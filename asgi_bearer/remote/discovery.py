@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from asgi_bearer.errors import VerifierUnavailable
-from asgi_bearer.remote.document import Fetched, Freshness, RemoteDocument, boottime
+from asgi_bearer.remote.document import MAX_RETRY_AFTER, Fetched, Freshness, RemoteDocument, boottime
 from asgi_bearer.remote.http import FetchError, Limits, Request, Response, fetch, require_transport
 from asgi_bearer.rules import options
 from asgi_bearer.rules.strict_json import NotStrictJSONError, parse_object
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from asgi_bearer.remote.http import Transport
 
 MAX_DOCUMENT_BYTES = 256 * 1024
-# Within reason: a server that says a year does not mean it.
-MAX_RETRY_AFTER = 300.0
 LIMITS = Limits(timeout=5.0, max_bytes=MAX_DOCUMENT_BYTES)
 
 

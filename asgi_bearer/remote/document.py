@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MAX_RETRY_AFTER = 300.0
+MAX_RETRY_AFTER = 300.0
 _REFRESH, _FORCED = "refresh", "forced"
 
 _logger = logging.getLogger("asgi_bearer")
@@ -293,7 +293,7 @@ class RemoteDocument(Generic[T]):
             pause = min(self._freshness.max_backoff, 2.0 ** min(self._failures - 1, 16)) * self._uniform(0.5, 1.0)
             self._due_at = now + pause
         # RFC 9110 section 10.2.3, within reason; it is the server that asks, so it holds for both budgets.
-        until = now + min(retry_after, _MAX_RETRY_AFTER)
+        until = now + min(retry_after, MAX_RETRY_AFTER)
         self._due_at, self._forced_after = max(self._due_at, until), max(self._forced_after, until)
         self._told(before)
 

@@ -28,7 +28,7 @@ _KIND_CLAIMS = ("typ", "token_use")
 _CLIENT_CLAIMS = ("client_id", "azp", "cid", "appid", "sub")
 _STRINGS = ("iss", "sub", "jti")
 # The last second that a datetime can hold
-_LAST_SECOND = 253402300799
+LAST_SECOND = 253402300799
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,7 @@ def _lifetime(claims: dict[str, Any], leeway: float) -> Lifetime:
 
 def _date(value: object) -> float:
     """RFC 7519 section 2, NumericDate; a bool is an int to Python, and not to us."""
-    if (type(value) is int or type(value) is float) and 0 <= value <= _LAST_SECOND:
+    if (type(value) is int or type(value) is float) and 0 <= value <= LAST_SECOND:
         return value
     raise InvalidToken(Reason.claim_type)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from asgi_bearer.access_token import AccessToken, ReadOnlyDict, Verdict, freeze
 from asgi_bearer.errors import InsufficientScope, InvalidToken, Reason
 from asgi_bearer.rules import options
+from asgi_bearer.rules.claims import LAST_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("asgi_bearer")
 
 _B64TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
-# The last second that a datetime can hold
-_LAST_SECOND = 253402300799
 
 
 class StaticTokenVerifier:
@@ -151,7 +150,7 @@ def _read_expiry(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         message = f"expires_at is epoch seconds or an aware datetime, not {type(value).__name__}"
         raise TypeError(message)
-    if not 0 <= value <= _LAST_SECOND:
+    if not 0 <= value <= LAST_SECOND:
         message = f"expires_at is epoch seconds between 1970 and 9999, not {value!r}"
         raise ValueError(message)
     return value
