@@ -16,9 +16,20 @@ from asgi_bearer.middleware import BearerMiddleware, Check
 from asgi_bearer.remote.document import Freshness
 from asgi_bearer.rules.options import InsecureConfigurationWarning
 from asgi_bearer.testing.key_pair import RSAKeyPair
+from asgi_bearer.verifiers.client_assertion import ClientSecretJWT, PrivateKeyJWT
+from asgi_bearer.verifiers.client_auth import (
+    Authentication,
+    ClientAuth,
+    ClientSecretBasic,
+    ClientSecretPost,
+    NoClientAuth,
+    TLSClientAuth,
+)
 from asgi_bearer.verifiers.composite import ChainVerifier, MultiIssuerVerifier
 from asgi_bearer.verifiers.introspection import IntrospectionTokenVerifier
+from asgi_bearer.verifiers.introspection_answer import SignedResponse
 from asgi_bearer.verifiers.jwt import JWTVerifier
+from asgi_bearer.verifiers.own_token import BearerToken, ClientCredentials
 from asgi_bearer.verifiers.static import StaticTokenVerifier
 
 __version__ = "0.1.0"
@@ -26,10 +37,17 @@ __version__ = "0.1.0"
 __all__ = [
     "AccessToken",
     "Anonymous",
+    "Authentication",
     "BearerError",
     "BearerMiddleware",
+    "BearerToken",
     "ChainVerifier",
     "Check",
+    "ClientAuth",
+    "ClientCredentials",
+    "ClientSecretBasic",
+    "ClientSecretJWT",
+    "ClientSecretPost",
     "Freshness",
     "InsecureConfigurationWarning",
     "InsufficientAuthentication",
@@ -41,11 +59,15 @@ __all__ = [
     "KeySet",
     "MissingToken",
     "MultiIssuerVerifier",
+    "NoClientAuth",
+    "PrivateKeyJWT",
     "RSAKeyPair",
     "Reason",
     "RemoteKeySet",
+    "SignedResponse",
     "StaticKeySet",
     "StaticTokenVerifier",
+    "TLSClientAuth",
     "TokenVerifier",
     "VerifierUnavailable",
     "get_access_token",

@@ -201,7 +201,7 @@ def _member(jwk: dict[str, Any], name: str) -> bytes:
 
 def _bind(public: object, kid: str | None, alg: str | None, algorithms: Sequence[str]) -> Key:
     """Join a checked key and its one algorithm."""
-    fitting = _fitting(public)
+    fitting = check_strength(public)
     algorithm = _choose(fitting, alg, algorithms)
     jwk = _joserfc_key(cast("PublicKey", public))
     return Key(
@@ -212,8 +212,8 @@ def _bind(public: object, kid: str | None, alg: str | None, algorithms: Sequence
     )
 
 
-def _fitting(public: object) -> tuple[str, ...]:
-    """Return the algorithms `public` can do, and refuse it where it is weak."""
+def check_strength(public: object) -> tuple[str, ...]:
+    """Return the algorithms that `public` can sign with; raise `UnusableKeyError` where it is weak."""
     if isinstance(public, rsa.RSAPublicKey):
         numbers = public.public_numbers()
         _check_rsa(numbers.n, numbers.e)
@@ -332,7 +332,7 @@ SigningAlgorithm: TypeAlias = Literal[
 
 
 class SigningKey:
-    """A private key that signs with one algorithm: for development and tests."""
+    """A private key that signs with one algorithm: our own, or one of the testing kit's issuers."""
 
     def __init__(self, key: RSAKey | ECKey | OKPKey, algorithm: SigningAlgorithm) -> None:
         self._key = key
@@ -351,8 +351,8 @@ class SigningKey:
     @classmethod
     def from_pem(cls, pem: str, algorithm: SigningAlgorithm = "RS256") -> SigningKey:
         """Return the key of a private PEM without a password; raise `ValueError` where it is none or does not fit."""
-        private = _load_private_pem(pem)
-        if algorithm not in _fitting(private.public_key()):
+        private = load_private_pem(pem)
+        if algorithm not in check_strength(private.public_key()):
             raise _unusable(f"it cannot do {algorithm}")
         return cls(_joserfc_key(cast("PrivateKey", private)), algorithm)
 
@@ -377,18 +377,40 @@ class SigningKey:
 
     def sign(self, header: dict[str, Any], payload: dict[str, Any]) -> str:
         """Return a compact JWS of `payload`; `header` may lack `alg`. Nothing is checked: tests need bad tokens."""
-        signing_input = b".".join(
-            [encode_segment(_json({"alg": self.algorithm, **header})), encode_segment(_json(payload))]
-        )
-        signature = JWSRegistry.algorithms[self.algorithm].sign(signing_input, self._key)
-        return b".".join([signing_input, encode_segment(signature)]).decode("ascii")
+        return _sign(self.algorithm, self._key, header, payload)
 
     def __repr__(self) -> str:
         """Show what it is, not what it holds."""
         return f"SigningKey({self.algorithm}, {self.thumbprint})"
 
 
-def _load_private_pem(pem: str) -> PrivateKeyTypes:
+class SigningSecret:
+    """An HMAC secret that signs with one algorithm. Raises `ValueError` where it is no secret (see `keys.secret`)."""
+
+    def __init__(self, secret: str | bytes, algorithm: str) -> None:
+        self._key = OctKey.import_key(import_secret(secret, algorithm))
+        self.algorithm = algorithm
+
+    def sign(self, header: dict[str, Any], payload: dict[str, Any]) -> str:
+        """Return a compact JWS of `payload`."""
+        return _sign(self.algorithm, self._key, header, payload)
+
+    def __repr__(self) -> str:
+        """Show what it is, not what it holds."""
+        return f"SigningSecret({self.algorithm})"
+
+
+def _sign(algorithm: str, key: object, header: dict[str, Any], payload: dict[str, Any]) -> str:
+    signing_input = b".".join([encode_segment(_json({"alg": algorithm, **header})), encode_segment(_json(payload))])
+    signature = JWSRegistry.algorithms[algorithm].sign(signing_input, key)
+    return b".".join([signing_input, encode_segment(signature)]).decode("ascii")
+
+
+def load_private_pem(pem: object) -> PrivateKeyTypes:
+    """Return the private key that `pem` is; raise `ValueError` where it is none, or has a password."""
+    if not isinstance(pem, str):
+        message = f"a private key is PEM as str, not {type(pem).__name__}"
+        raise TypeError(message)
     try:
         return load_pem_private_key(pem.encode("utf-8", "replace"), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):  # TypeError: it has a password

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from asgi_bearer.access_token import fingerprint
 from asgi_bearer.events import KeysRefreshed, KeysStale, KeysUnavailable, Listeners, UnknownKey
@@ -61,6 +61,30 @@ class KeySet(Protocol):
     def holds(self, thumbprint: str) -> bool:
         """Tell whether the key with that RFC 7638 thumbprint is still in the set."""
         ...
+
+
+def require_key_set(keys: object) -> KeySet:
+    """Return `keys`, which has the methods of a `KeySet`; raise `TypeError` for anything else."""
+    methods = ("find", "current", "holds")
+    if isinstance(keys, type) or not all(callable(getattr(keys, name, None)) for name in methods):
+        kind = type(keys).__name__
+        message = f"keys is a KeySet (RemoteKeySet, StaticKeySet, or what has find, current and holds), not {kind}"
+        raise TypeError(message)
+    return cast("KeySet", keys)
+
+
+async def prefetch_keys(keys: KeySet) -> None:
+    """Fetch `keys` ahead of the first token, where they are fetched. Raises `VerifierUnavailable`."""
+    prefetch = getattr(keys, "prefetch", None)
+    if prefetch is not None:
+        await prefetch()
+
+
+def observe_keys(keys: KeySet, listener: Listener) -> None:
+    """Tell `listener` what becomes of `keys`, where they are fetched."""
+    observe = getattr(keys, "observe", None)
+    if observe is not None:
+        observe(listener)
 
 
 _NAMELESS = frozenset({None})

@@ -65,11 +65,31 @@ class Discovery:
 
     async def endpoint(self, name: str) -> str:
         """Return the URL that the metadata has under `name`, such as "jwks_uri"; raise `FetchError` without one."""
+        return self._usable(name, (await self._metadata()).get(name))
+
+    async def mtls_endpoint(self, name: str) -> str:
+        """Return the URL for clients that authenticate by their certificate (RFC 8705 section 5).
+
+        That is the one of `mtls_endpoint_aliases`, where the metadata has one there, else that of `endpoint`.
+        """
+        metadata = await self._metadata()
+        aliases = metadata.get("mtls_endpoint_aliases")
+        alias = aliases.get(name) if isinstance(aliases, dict) else None
+        return self._usable(name, metadata.get(name) if alias is None else alias)
+
+    async def prefetch(self) -> None:
+        """Read the metadata if it is not there yet. Raises `VerifierUnavailable`."""
+        await self._document.get()
+
+    async def _metadata(self) -> dict[str, Any]:
         try:
-            metadata = (await self._document.get()).value
-            address = options.url(name, metadata.get(name), allow_insecure_http=self._allow_insecure_http)
+            return (await self._document.get()).value
         except VerifierUnavailable as error:
             raise FetchError(error.message, retry_after=error.retry_after) from None
+
+    def _usable(self, name: str, value: object) -> str:
+        try:
+            address = options.url(name, value, allow_insecure_http=self._allow_insecure_http)
         except (TypeError, ValueError):
             raise FetchError(f"the metadata of {self.issuer} has no usable {name}") from None
         plain = not address.lower().startswith("https:") and self.issuer.lower().startswith("https:")
@@ -113,13 +133,18 @@ class Discovery:
 
 def read_document(response: Response, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> dict[str, Any]:
     """Return the JSON object that a 200 holds; raise `FetchError` for anything else."""
-    if response.status != 200:  # noqa: PLR2004
-        retry_after = _retry_after(response.headers)
-        raise FetchError(f"the answer is {response.status}", status=response.status, retry_after=retry_after)
+    require_success(response)
     try:
         return parse_object(response.body, max_bytes=max_bytes)
     except NotStrictJSONError as error:
         raise FetchError(f"the document cannot be read: {error}", status=response.status) from None
+
+
+def require_success(response: Response) -> None:
+    """Raise `FetchError` unless the answer is a 200."""
+    if response.status != 200:  # noqa: PLR2004
+        retry_after = _retry_after(response.headers)
+        raise FetchError(f"the answer is {response.status}", status=response.status, retry_after=retry_after)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

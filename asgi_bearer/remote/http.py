@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Transport: TypeAlias = httpx2.AsyncBaseTransport
 
+_MAX_CONNECTIONS = 64
+
 
 def require_transport(transport: object) -> Transport | None:
     """Return `transport`, an httpx2 transport or None; raise `TypeError` for anything else."""
@@ -43,6 +45,10 @@ class FetchError(Exception):
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
+
+
+class NoConnectionError(FetchError):
+    """No connection of a pool came free in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,23 +102,40 @@ class _OpenPool(NamedTuple):
 
 
 class Pool:
-    """Kept-alive connections to one server: a pool for each event loop, and a new one after a fork."""
+    """Kept-alive connections to one server: a pool for each event loop, and a new one after a fork or in trouble.
 
-    def __init__(self, transport: Transport | None = None) -> None:
+    `transport` takes its place where it is given; `ssl_context` is for https where the usual one will not do;
+    `max_connections` is more than are needed at once.
+    """
+
+    def __init__(
+        self,
+        transport: Transport | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        *,
+        max_connections: int = _MAX_CONNECTIONS,
+    ) -> None:
         self._given = transport
+        self._context = ssl_context
+        self._max_connections = max_connections
 
     async def fetch(self, request: Request, limits: Limits) -> Response:
         """Send one request over the pool and read the whole answer. Raises `FetchError`."""
         transport = self._given or await self._open(request.url)
-        return await _exchange(transport, request, limits)
+        try:
+            return await _exchange(transport, request, limits)
+        except NoConnectionError:
+            # More connections than are ever used at once, and none is free: they are lost, and a new pool has others.
+            await self.aclose()
+            raise
 
     async def _open(self, url: str) -> httpx2.AsyncBaseTransport:
-        context = await _ssl_context(url)
+        context = await _ssl_context(url, self._context)
         # No await from here on, so that two requests cannot both open one.
         pools = held_by_this_loop()
         pool: _OpenPool | None = pools.get(self)
         if pool is None or pool.pid != os.getpid() or pool.context is not context:
-            pool = pools[self] = _OpenPool(os.getpid(), context, _open(context))
+            pool = pools[self] = _OpenPool(os.getpid(), context, _open(context, self._max_connections))
         return pool.transport
 
     async def aclose(self) -> None:
@@ -123,23 +146,28 @@ class Pool:
 
 
 async def _exchange(transport: httpx2.AsyncBaseTransport, request: Request, limits: Limits) -> Response:
+    failure = FetchError
     try:
         with anyio.fail_after(limits.timeout):
             async with _answer(transport, request, limits) as answer:
                 return await _read(answer, limits.max_bytes)
     except TimeoutError:
         message = f"no answer within {limits.timeout:g} s"
+    except httpx2.PoolTimeout:
+        failure, message = NoConnectionError, "no connection came free"
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, UnicodeError) as error:
         message = f"the request failed ({type(error).__name__})"
     # Raised outside of the handler: the original error holds the request, and the request our credentials.
-    raise FetchError(message)
+    raise failure(message)
 
 
 @asynccontextmanager
 async def _answer(
     transport: httpx2.AsyncBaseTransport, request: Request, limits: Limits
 ) -> AsyncIterator[httpx2.Response]:
-    timeout = httpx2.Timeout(limits.timeout, connect=min(limits.connect, limits.timeout)).as_dict()
+    connect = min(limits.connect, limits.timeout)
+    # Before the deadline of the whole, so that a pool without a free connection can be told from a slow server.
+    timeout = httpx2.Timeout(limits.timeout, connect=connect, pool=connect / 2).as_dict()
     # RFC 9110 section 12.5.3: identity, since a compressed body can be a thousand times what the cap allows.
     headers = {"accept-encoding": "identity", "user-agent": "asgi-bearer", **request.headers}
     sent = httpx2.Request(
@@ -170,16 +198,18 @@ async def _read(answer: httpx2.Response, max_bytes: int) -> Response:
     return Response(answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, bytes(body))
 
 
-def _open(context: ssl.SSLContext) -> httpx2.AsyncBaseTransport:
+def _open(context: ssl.SSLContext, max_connections: int = _MAX_CONNECTIONS) -> httpx2.AsyncBaseTransport:
     # A retry is for a connection that could not be opened or had gone stale: nothing was sent by then.
     return httpx2.AsyncHTTPTransport(
-        verify=context, trust_env=False, retries=1, limits=httpx2.Limits(max_connections=64)
+        verify=context, trust_env=False, retries=1, limits=httpx2.Limits(max_connections=max_connections)
     )
 
 
-async def _ssl_context(url: str) -> ssl.SSLContext:
+async def _ssl_context(url: str, given: ssl.SSLContext | None = None) -> ssl.SSLContext:
     if url.lower().startswith("http:"):
         return _empty_context()
+    if given is not None:
+        return given
     if not _verifying_context.cache_info().currsize:
         # Reading the system's certificates takes tens of milliseconds: once, and not on the event loop.
         await anyio.to_thread.run_sync(_verifying_context)

@@ -68,12 +68,12 @@ def _read_value(value: bytes) -> Credentials | None:
     token = token.lstrip(b" ")
     if len(token) > MAX_TOKEN_BYTES:
         raise InvalidToken(Reason.too_large)
-    if token.translate(None, _B64TOKEN):
-        _require_b64token(token)
+    if not is_b64token(token):
+        raise InvalidRequest
     return Credentials("Bearer", token.decode("ascii"))
 
 
-def _require_b64token(token: bytes) -> None:
+def is_b64token(token: bytes) -> bool:
+    """Tell whether `token` is written as Bearer tokens are (RFC 6750 section 2.1)."""
     body = token.rstrip(b"=")
-    if not body or body.translate(None, _B64TOKEN):
-        raise InvalidRequest
+    return bool(body) and not body.translate(None, _B64TOKEN)

@@ -1,63 +1,110 @@
 """Opaque tokens: the authorization server is asked, and its answer is read strictly (RFC 7662). Floor 4.
 
-The rules: only a 200 with a JSON object whose `active` is true or false is an answer, everything else is "we cannot
-know"; what it says is checked again here, its times on every hit of the cache; many requests with one token make one
-call; refusals are kept apart, so that garbage cannot push good tokens out.
+The rules: what cannot be a token is not asked about; many requests with one token make one call; what is answered is
+checked again here, its times on every hit; refusals are kept apart, and new tokens have a lane of their own, so that
+garbage neither pushes good tokens out nor stands in their way; a server that cannot be asked refuses nobody.
 """
 
 from __future__ import annotations
 
-import base64
-import logging
 import time
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import quote_plus, urlencode
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from asgi_bearer.access_token import AccessToken, Verdict
 from asgi_bearer.errors import InsufficientScope, InvalidToken, Reason, VerifierUnavailable
-from asgi_bearer.remote.discovery import Discovery, read_document
+from asgi_bearer.remote.discovery import Discovery
 from asgi_bearer.remote.document import boottime
-from asgi_bearer.remote.flight import Flights, wait_for
-from asgi_bearer.remote.http import FetchError, Limits, Pool, Request, require_transport
+from asgi_bearer.remote.flight import Flight, Flights, wait_for
+from asgi_bearer.remote.http import FetchError, require_transport
+from asgi_bearer.remote.lane import BusyError, Lane
 from asgi_bearer.rules import options
 from asgi_bearer.rules.claims import ClaimRules, Lifetime, check_claims, check_kind, read_verdict
+from asgi_bearer.rules.credentials import MAX_TOKEN_BYTES, is_b64token
+from asgi_bearer.verifiers.client_assertion import Assertion
+from asgi_bearer.verifiers.client_auth import ClientAuth, NoClientAuth, client_text, with_secret
+from asgi_bearer.verifiers.introspection_answer import Answers, PlainAnswers, SignedResponse
+from asgi_bearer.verifiers.introspection_endpoint import IntrospectionEndpoint
 from asgi_bearer.verifiers.token_cache import TokenCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
+    from asgi_bearer.events import Listener
     from asgi_bearer.remote.http import Transport
 
-_logger = logging.getLogger("asgi_bearer")
-
-_MAX_BYTES = 256 * 1024
 _MAX_WAITERS = 1024
-_NEGATIVE_ENTRIES = 1024
-_CLIENT_AUTH = ("client_secret_basic", "client_secret_post")
+_SMALL_CACHE = 1024
+_ERROR_TTL = 1.0
+_REFRESH_AT = 0.8
+_HITS_BEFORE_REFRESH = 2
+_QUEUE_SECONDS = 1.0
+_LONGEST_STALE = 60.0
+# What a server may answer because of this one token: it is up.
+_NOT_BLAMED = frozenset({400, 403})
 
 
-class _Known(NamedTuple):
-    """What is remembered of an active token, and until when on the monotonic clock."""
+class _Known:
+    """What is remembered of an active token, until when on the monotonic clock, and how often it was used."""
 
-    verdict: Verdict
-    lifetime: Lifetime
+    __slots__ = ("hits", "lifetime", "refresh_at", "until", "verdict")
+
+    def __init__(self, verdict: Verdict, lifetime: Lifetime, until: float, refresh_at: float) -> None:
+        self.verdict = verdict
+        self.lifetime = lifetime
+        self.until = until
+        self.refresh_at = refresh_at
+        self.hits = 0
+
+
+class _Failed(NamedTuple):
+    """Why a token could not be asked about a moment ago. Not the error itself: its traceback leads to the token."""
+
+    message: str
+    retry_after: float
     until: float
 
 
 class IntrospectionTokenVerifier:
     """Verifies tokens by asking the authorization server's introspection endpoint.
 
+    Whom to ask, and as whom:
+
     - `introspection_endpoint`: its https URL; or `issuer` alone, in whose metadata it is found. With `issuer`, an
       answer that has `iss` must have this one.
     - `client_id`, `client_secret`: this server's own credentials there, sent by `client_auth`: "client_secret_basic"
-      (both parts form-encoded, RFC 6749 section 2.3.1) or "client_secret_post".
+      (both parts form-encoded, RFC 6749 section 2.3.1) or "client_secret_post". Any other way is an object in
+      `client_auth`, which holds the credentials: `ClientSecretBasic`, `PrivateKeyJWT`, `ClientSecretJWT`,
+      `TLSClientAuth`, `BearerToken`, `ClientCredentials`, `NoClientAuth`, or one of your own (`ClientAuth`).
+    - `token_type_hint`: "access_token"; None sends none.
+
+    What the answer must say:
+
     - `server_url`: this server's own URL (its resource identifier, RFC 8707): an answer that has `aud` must name it.
       `audience`, str or a sequence, takes its place and demands `aud`.
     - `required_scopes`: the token must have all of them. `leeway`: seconds (30, at most 300) for exp, nbf and iat.
+    - `response`: "json"; "jwt" asks for signed answers and takes no others (RFC 9701), and so does a `SignedResponse`,
+      which says more of them. They need `issuer`.
+
+    What is remembered:
+
     - `cache_ttl`: seconds (30) for which "active" is remembered, never past exp: so long a revocation may go unnoticed.
-      0 asks on every request. `negative_ttl`: seconds (5) for "inactive". `cache_size`: how many active tokens (10000).
-    - `timeout`: seconds (3) for the whole answer. `allow_insecure_http`: takes http URLs other than loopback.
-    - `transport`: an httpx2 transport, where the default (TLS verified, no proxy) will not do.
+      0 asks on every request. A token in use is asked about again ahead of that, in the background. `cache_size`: how
+      many active tokens (10000).
+    - `negative_ttl`: seconds (5) for "inactive". A failure is the answer to the same token for one second.
+    - `stale_if_error`: seconds (0, at most 60) for which, after its time and never past exp, an answer goes on serving
+      while the server cannot be asked. A revocation may go unnoticed for so much longer.
+
+    What may be spent:
+
+    - `accept`: a function that tells whether a text may be a token at all, such as `lambda token: len(token) == 40`.
+      What it refuses costs no request.
+    - `timeout`: seconds (3) for the whole answer. `known_at_once` (32), `new_at_once` (16): how many requests are made
+      at once, in each event loop, for tokens that were active before, and for all others. Of each, 256 more wait for a
+      second at most; beyond that it is `VerifierUnavailable`, as it is after five failures in a row, for 2 to 30
+      seconds.
+    - `allow_insecure_http`: takes http URLs other than loopback. `transport`: an httpx2 transport, where the default
+      (TLS verified, no proxy) will not do.
     - `clock`: the wall clock; `monotonic`: seconds on a clock that nobody sets.
 
     A server that is down, slow, or refuses our own credentials is `VerifierUnavailable`, never a refused token. It does
@@ -72,14 +119,20 @@ class IntrospectionTokenVerifier:
         client_id: str | None = None,
         client_secret: str | None = None,
         server_url: str | None = None,
-        client_auth: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic",
+        client_auth: Literal["client_secret_basic", "client_secret_post"] | ClientAuth = "client_secret_basic",
         audience: str | Sequence[str] | None = None,
         required_scopes: Sequence[str] | None = None,
         leeway: float = 30.0,
         cache_ttl: float = 30.0,
         negative_ttl: float = 5.0,
         cache_size: int = 10_000,
+        stale_if_error: float = 0.0,
+        accept: Callable[[str], bool] | None = None,
+        token_type_hint: str | None = "access_token",  # noqa: S107  # a word, no secret
+        response: Literal["json", "jwt"] | SignedResponse = "json",
         timeout: float = 3.0,
+        known_at_once: int = 32,
+        new_at_once: int = 16,
         allow_insecure_http: bool = False,
         transport: Transport | None = None,
         clock: Callable[[], float] = time.time,
@@ -87,54 +140,132 @@ class IntrospectionTokenVerifier:
     ) -> None:
         allow = options.flag("allow_insecure_http", allow_insecure_http)
         require_transport(transport)
-        self._endpoint = _endpoint(introspection_endpoint, issuer, transport, allow_insecure_http=allow)
-        self._client = _client(client_id, client_secret, client_auth)
+        self._clock = options.function("clock", clock)
+        self._monotonic = options.function("monotonic", monotonic)
+        source = _source(introspection_endpoint, issuer, transport, allow_insecure_http=allow, monotonic=monotonic)
+        auth = _client_auth(client_auth, client_id, client_secret)
+        _require_fit(auth, source, issuer)
         self._rules = _rules(issuer, server_url, audience, options.seconds("leeway", leeway, most=300.0))
         self.required_scopes: tuple[str, ...] = options.scopes("required_scopes", required_scopes)
         self._cache_ttl = options.seconds("cache_ttl", cache_ttl)
         self._negative_ttl = options.seconds("negative_ttl", negative_ttl)
+        self._stale_if_error = options.seconds("stale_if_error", stale_if_error, most=_LONGEST_STALE)
         self._active: TokenCache[_Known] = TokenCache(options.count("cache_size", cache_size))
-        self._inactive: TokenCache[float] = TokenCache(_NEGATIVE_ENTRIES)
-        self._limits = Limits(timeout=options.seconds("timeout", timeout, least=0.001), max_bytes=_MAX_BYTES)
-        self._clock = options.function("clock", clock)
-        self._monotonic = options.function("monotonic", monotonic)
+        self._inactive: TokenCache[float] = TokenCache(_SMALL_CACHE)
+        self._failed: TokenCache[_Failed] = TokenCache(_SMALL_CACHE)
+        self._forgotten = 0
+        self._accept = None if accept is None else options.function("accept", accept)
+        self._known_lane = self._lane("known_at_once", known_at_once)
+        self._new_lane = self._lane("new_at_once", new_at_once)
+        self._flights: Flights[_Known | InvalidToken | FetchError] = Flights()
+        self._timeout = options.seconds("timeout", timeout, least=0.001)
+        self._answers = _answers(
+            response,
+            source,
+            issuer,
+            auth,
+            leeway=self._rules.leeway,
+            allow_insecure_http=allow,
+            transport=transport,
+            clock=clock,
+            monotonic=monotonic,
+        )
+        self._endpoint = IntrospectionEndpoint(
+            source,
+            auth,
+            self._answers,
+            issuer=issuer,
+            hint=None if token_type_hint is None else client_text("token_type_hint", token_type_hint),
+            timeout=self._timeout,
+            most_at_once=known_at_once + new_at_once,
+            transport=transport,
+            clock=clock,
+        )
         if not self._rules.audiences:
             options.warn_insecure(
                 "IntrospectionTokenVerifier has no server_url and no audience: it takes tokens issued for other APIs; "
                 "write server_url="
             )
-        self._pool = Pool(transport)
-        self._flights: Flights[_Known | InvalidToken | FetchError] = Flights()
+        if isinstance(auth, NoClientAuth):
+            options.warn_insecure(
+                "NoClientAuth asks an endpoint that answers everybody, so that anybody can try out tokens there: RFC "
+                "7662 section 2.1 demands authentication"
+            )
 
     async def verify_token(self, token: str) -> AccessToken:
         """Return the verified token. Raises `InvalidToken`, `InsufficientScope` or `VerifierUnavailable`."""
         key = self._active.key(token)
-        known = self._remembered(key) or await self._ask(key, token)
+        known = self._active.get(key)
+        now = self._monotonic()
+        if known is None or now >= known.until:
+            known = await self._ask(key, token, self._new_lane if known is None else self._known_lane)
+        else:
+            known.hits += 1
+            if now >= known.refresh_at and known.hits >= _HITS_BEFORE_REFRESH:
+                self._refresh(key, token, known, now)
         # On every hit: the token may have ended since the answer came.
         known.lifetime.require(self._clock())
-        if not set(self.required_scopes) <= set(known.verdict.scopes):
-            raise InsufficientScope(self.required_scopes)
-        return AccessToken.from_verdict(token, known.verdict)
+        verdict = known.verdict
+        for scope in self.required_scopes:
+            if scope not in verdict.scopes:
+                raise InsufficientScope(self.required_scopes)
+        return AccessToken.from_verdict(token, verdict)
+
+    def forget(self, token: str) -> None:
+        """Forget what was answered about `token`: the next request with it asks, and so sees a revocation at once.
+
+        An answer that is on its way is not remembered, and is given to no request that comes after this.
+        """
+        self._forgotten += 1
+        key = self._active.key(token)
+        for cache in (self._active, self._inactive, self._failed):
+            cache.drop(key)
+
+    async def prefetch(self) -> None:
+        """Find the endpoint, and the keys of signed answers, ahead of the first token. Raises `VerifierUnavailable`."""
+        await self._endpoint.prefetch()
+        await self._answers.prefetch()
+
+    def observe(self, listener: Listener) -> None:
+        """Tell `listener` what becomes of the keys of signed answers."""
+        self._answers.observe(listener)
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; a later request opens new ones."""
-        await self._pool.aclose()
+        await self._endpoint.aclose()
 
-    def _remembered(self, key: bytes) -> _Known | None:
+    async def _ask(self, key: bytes, token: str, lane: Lane) -> _Known:
+        """Return what the server says, or what it said, where that counts for as much."""
+        self._require_askable(token)
         now = self._monotonic()
-        known = self._active.get(key)
-        if known is not None and now < known.until:
-            return known
         refused_until = self._inactive.get(key)
         if refused_until is not None and now < refused_until:
             raise InvalidToken(Reason.inactive)
-        return None
+        try:
+            failed = self._failed.get(key)
+            if failed is not None and now < failed.until:
+                raise VerifierUnavailable(failed.message, failed.retry_after)  # noqa: TRY301  # answered like a new one
+            return await self._answer(key, token, lane)
+        except VerifierUnavailable:
+            known = self._active.get(key)
+            if known is None or self._monotonic() >= known.until + self._stale_if_error:
+                raise
+            return known
 
-    async def _ask(self, key: bytes, token: str) -> _Known:
-        # With cache_ttl=0 every request has an answer of its own: a shared one could be older than a revocation.
-        flight_key: Hashable = key if self._cache_ttl else object()
-        flight = self._flights.launch(flight_key, lambda: self._attempt(key, token))
-        outcome = await wait_for(flight, seconds=self._limits.timeout + 1.0, max_waiters=_MAX_WAITERS)
+    def _require_askable(self, token: str) -> None:
+        # RFC 7662 section 4: who lets anything through is a tool for trying out tokens.
+        if len(token) > MAX_TOKEN_BYTES:
+            raise InvalidToken(Reason.too_large)
+        well_formed = token.isascii() and is_b64token(token.encode("ascii"))
+        if not well_formed or not (self._accept is None or self._accept(token)):
+            raise InvalidToken(Reason.malformed)
+
+    async def _answer(self, key: bytes, token: str, lane: Lane) -> _Known:
+        try:
+            flight = self._launch(key, token, lane)
+            outcome = await wait_for(flight, seconds=_QUEUE_SECONDS + self._timeout + 1.0, max_waiters=_MAX_WAITERS)
+        except BusyError as error:
+            outcome = error
         if isinstance(outcome, FetchError):
             message = f"introspection: {outcome}"
             raise VerifierUnavailable(message, outcome.retry_after or 1)
@@ -143,38 +274,50 @@ class IntrospectionTokenVerifier:
             raise InvalidToken(outcome.reason or Reason.inactive)
         return outcome
 
-    async def _attempt(self, key: bytes, token: str) -> _Known | InvalidToken | FetchError:
+    def _refresh(self, key: bytes, token: str, known: _Known, now: float) -> None:
+        """Ask ahead of time, and let nobody wait for it; where that cannot be, not again for a moment."""
+        known.refresh_at = now + _ERROR_TTL
+        with suppress(BusyError):
+            self._launch(key, token, self._known_lane)
+
+    def _launch(self, key: bytes, token: str, lane: Lane) -> Flight[_Known | InvalidToken | FetchError]:
+        # With cache_ttl=0 every request has an answer of its own: a shared one could be older than a revocation. And
+        # none that was on its way when the token was forgotten is for those who ask after that.
+        flight_key: Hashable = (key, self._forgotten) if self._cache_ttl else object()
+        if self._flights.under_way(flight_key) is None:
+            lane.require_room()
+        forgotten = self._forgotten
+        return self._flights.launch(flight_key, lambda: self._attempt(key, token, lane, forgotten))
+
+    async def _attempt(self, key: bytes, token: str, lane: Lane, forgotten: int) -> _Known | InvalidToken | FetchError:
         """Ask, and remember the answer even where nobody waits for it any more."""
-        asked = self._monotonic()
         try:
-            claims = await self._introspect(token)
-            if not claims["active"]:
-                self._inactive.put(key, self._monotonic() + self._negative_ttl, token)
-                return InvalidToken(Reason.inactive)
-            # From the question on: what it says may be as old as that.
-            known = self._read(claims, until=asked + self._cache_ttl)
-        except (FetchError, InvalidToken) as error:
+            asked, claims = await lane.run(lambda: self._introspect(token))
+        except BusyError as error:
             return error
-        if self._cache_ttl:
+        except FetchError as error:
+            if self._cache_ttl:
+                until = self._monotonic() + _ERROR_TTL
+                self._failed.put(key, _Failed(f"introspection: {error}", error.retry_after or 1.0, until), token)
+            return error
+        try:
+            known = self._read(claims, asked)
+        except InvalidToken as error:
+            self._active.drop(key)
+            if error.reason == Reason.inactive and forgotten == self._forgotten:
+                self._inactive.put(key, self._monotonic() + self._negative_ttl, token)
+            return error
+        if forgotten == self._forgotten:
             self._active.put(key, known, token)
         return known
 
-    async def _introspect(self, token: str) -> dict[str, Any]:
-        endpoint = self._endpoint
-        if isinstance(endpoint, Discovery):
-            endpoint = await endpoint.endpoint("introspection_endpoint")
-        response = await self._pool.fetch(introspection_request(endpoint, token, self._client), self._limits)
-        if response.status in {400, 401, 403}:
-            # Our own credentials or request are wrong: that says nothing about the token.
-            what = "the introspection endpoint refuses this server (%d): check client_id, client_secret and client_auth"
-            _logger.error(what, response.status)
-        answer = read_document(response)
-        if not isinstance(answer.get("active"), bool):
-            message = "the answer's active is not true or false (RFC 7662 section 2.2)"
-            raise FetchError(message)
-        return answer
+    async def _introspect(self, token: str) -> tuple[float, dict[str, Any]]:
+        # The time of the question, since what is answered may be as old as that; not that of its queueing.
+        return self._monotonic(), await self._endpoint.introspect(token)
 
-    def _read(self, claims: dict[str, Any], *, until: float) -> _Known:
+    def _read(self, claims: dict[str, Any], asked: float) -> _Known:
+        if not claims["active"]:
+            raise InvalidToken(Reason.inactive)
         token_type = claims.get("token_type", "Bearer")
         if not isinstance(token_type, str) or token_type.lower() not in {"bearer", "dpop"}:
             raise InvalidToken(Reason.token_type)
@@ -185,56 +328,73 @@ class IntrospectionTokenVerifier:
         check_kind(claims)
         lifetime = check_claims(claims, self._rules, self._clock())
         verdict = read_verdict(claims, self._rules.scope_claims)
-        return _Known(verdict, lifetime, until)
+        return _Known(verdict, lifetime, asked + self._cache_ttl, asked + _REFRESH_AT * self._cache_ttl)
+
+    def _lane(self, name: str, at_once: object) -> Lane:
+        places = options.count(name, at_once, least=1)
+        return Lane(places=places, wait=_QUEUE_SECONDS, blamed=_blamed, monotonic=self._monotonic)
 
 
-class _Client(NamedTuple):
-    """This server's own credentials, and how they are sent."""
-
-    client_id: str
-    secret: str
-    method: str
-
-    def __repr__(self) -> str:
-        """Show who, not what."""
-        return f"_Client({self.client_id!r}, {self.method})"
+def _blamed(error: FetchError) -> bool:
+    return error.status not in _NOT_BLAMED
 
 
-def introspection_request(endpoint: str, token: str, client: _Client) -> Request:
-    """Return the request of RFC 7662 section 2.1 for `token`."""
-    form = {"token": token, "token_type_hint": "access_token"}
-    headers = {"accept": "application/json", "content-type": "application/x-www-form-urlencoded"}
-    if client.method == "client_secret_post":
-        form |= {"client_id": client.client_id, "client_secret": client.secret}
-    else:
-        # RFC 6749 section 2.3.1: each part form-encoded first, or a colon or a percent sign in it reads as another one
-        pair = f"{quote_plus(client.client_id)}:{quote_plus(client.secret)}"
-        headers["authorization"] = "Basic " + base64.b64encode(pair.encode("ascii")).decode("ascii")
-    return Request(method="POST", url=endpoint, headers=headers, body=urlencode(form).encode("ascii"))
-
-
-def _endpoint(
-    endpoint: str | None, issuer: str | None, transport: Transport | None, *, allow_insecure_http: bool
+def _source(
+    endpoint: str | None,
+    issuer: str | None,
+    transport: Transport | None,
+    *,
+    allow_insecure_http: bool,
+    monotonic: Callable[[], float],
 ) -> str | Discovery:
+    if issuer is not None:
+        options.text("issuer", issuer)
     if endpoint is not None:
         return options.url("introspection_endpoint", endpoint, allow_insecure_http=allow_insecure_http)
     if issuer is None:
         message = "IntrospectionTokenVerifier needs introspection_endpoint='https://...', or issuer= to find it"
         raise ValueError(message)
-    return Discovery(issuer, allow_insecure_http=allow_insecure_http, transport=transport)
+    return Discovery(issuer, allow_insecure_http=allow_insecure_http, transport=transport, monotonic=monotonic)
 
 
-def _client(client_id: str | None, client_secret: str | None, client_auth: str) -> _Client:
-    method = options.choice("client_auth", client_auth, _CLIENT_AUTH)
-    if client_id is None or client_secret is None:
-        # RFC 7662 section 2.1
-        message = f"{method} needs client_id= and client_secret=: the endpoint answers nobody it does not know"
+def _client_auth(client_auth: object, client_id: str | None, client_secret: str | None) -> ClientAuth:
+    if isinstance(client_auth, str):
+        return with_secret(client_auth, client_id, client_secret)
+    if isinstance(client_auth, type) or not callable(getattr(client_auth, "authenticate", None)):
+        message = (
+            "client_auth is 'client_secret_basic', 'client_secret_post', or an object such as PrivateKeyJWT(...), "
+            f"not {getattr(client_auth, '__name__', type(client_auth).__name__)}"
+        )
+        raise TypeError(message)
+    if client_id is not None or client_secret is not None:
+        raise ValueError("client_id and client_secret belong into the object that is client_auth: write them there")
+    return cast("ClientAuth", client_auth)
+
+
+def _require_fit(auth: ClientAuth, source: str | Discovery, issuer: str | None) -> None:
+    """Raise `ValueError` where the way of authenticating lacks something that is configured elsewhere."""
+    if isinstance(auth, Assertion) and auth.audience is None and issuer is None:
+        # RFC 7523 section 3: whom it is for
+        message = f"{type(auth).__name__} is for one server: write issuer=, or audience= in {type(auth).__name__}(...)"
         raise ValueError(message)
-    for name, value in (("client_id", client_id), ("client_secret", client_secret)):
-        if any("\ud800" <= character <= "\udfff" for character in options.text(name, value)):
-            message = f"{name} is no text (it has lone surrogates, as os.environ makes of bytes): decode it as UTF-8"
-            raise ValueError(message)
-    return _Client(client_id, client_secret, method)
+    by_certificate = getattr(auth, "ssl_context", None) is not None
+    if by_certificate and isinstance(source, str) and not source.lower().startswith("https:"):
+        raise ValueError("introspection_endpoint must be https: a client certificate is shown in TLS alone")
+
+
+def _answers(response: object, source: str | Discovery, issuer: str | None, auth: ClientAuth, **shared: Any) -> Answers:
+    if isinstance(response, SignedResponse):
+        signed = response
+    elif options.choice("response", response, ("json", "jwt")) == "json":
+        return PlainAnswers()
+    else:
+        signed = SignedResponse()
+    client_id = getattr(auth, "client_id", None)
+    if issuer is None or client_id is None:
+        # RFC 9701 section 5: its iss and aud
+        message = "signed answers are from one issuer to one client: write issuer=, and client_id= in client_auth"
+        raise ValueError(message)
+    return signed.answers(source, issuer, client_id, **shared)
 
 
 def _rules(
@@ -243,7 +403,7 @@ def _rules(
     audiences = options.audiences("audience", audience)
     own = () if server_url is None else (options.text("server_url", server_url),)
     return ClaimRules(
-        issuers=frozenset(() if issuer is None else (options.text("issuer", issuer),)),
+        issuers=frozenset(() if issuer is None else (issuer,)),
         audiences=frozenset(audiences or own),
         leeway=leeway,
         required_claims=("aud",) if audiences else (),

@@ -19,7 +19,14 @@ from asgi_bearer.keys.jose import (
     secret_key,
     with_other_names,
 )
-from asgi_bearer.keys.key_set import KeySet, RemoteKeySet, StaticKeySet
+from asgi_bearer.keys.key_set import (
+    KeySet,
+    RemoteKeySet,
+    StaticKeySet,
+    observe_keys,
+    prefetch_keys,
+    require_key_set,
+)
 from asgi_bearer.remote.discovery import Discovery
 from asgi_bearer.rules import options
 from asgi_bearer.rules.claims import (
@@ -158,15 +165,11 @@ class JWTVerifier:
 
     async def prefetch(self) -> None:
         """Fetch the keys ahead of the first token, where they are fetched. Raises `VerifierUnavailable`."""
-        prefetch = getattr(self._keys, "prefetch", None)
-        if prefetch is not None:
-            await prefetch()
+        await prefetch_keys(self._keys)
 
     def observe(self, listener: Listener) -> None:
         """Tell `listener` what becomes of the keys, where they are fetched."""
-        observe = getattr(self._keys, "observe", None)
-        if observe is not None:
-            observe(listener)
+        observe_keys(self._keys, listener)
 
     def _still_holds(self, key: bytes, entry: _Entry, now: float, token: str) -> bool:
         if not entry.start <= now < entry.end:
@@ -259,12 +262,7 @@ def _key_set(
         return StaticKeySet(value, algorithm=algorithms or None)
     if given[0] == "secret":
         return StaticKeySet([secret_key(value, algorithms[0] if algorithms else SECRET_ALGORITHMS[0])])
-    methods = ("find", "current", "holds")
-    if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in methods):
-        kind = type(value).__name__
-        message = f"keys is a KeySet (RemoteKeySet, StaticKeySet, or what has find, current and holds), not {kind}"
-        raise TypeError(message)
-    return cast("KeySet", value)
+    return require_key_set(value)
 
 
 def _discovered(issuers: tuple[str, ...], algorithms: tuple[str, ...], *, allow_insecure_http: bool) -> KeySet:

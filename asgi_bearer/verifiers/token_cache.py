@@ -55,3 +55,11 @@ class TokenCache(Generic[V]):
         except (KeyError, RuntimeError):
             # Two threads at once can leave the entries and their order at odds, and then no entry gets in any more.
             self._entries = LRUCache(self._size)
+
+    def drop(self, key: bytes) -> None:
+        """Forget the entry, at once."""
+        try:
+            self._entries.pop(key, None)
+        except (KeyError, RuntimeError):
+            # As in `put`: what cannot be taken out alone goes with all the others.
+            self._entries = LRUCache(self._size)

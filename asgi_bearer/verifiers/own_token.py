@@ -1,0 +1,162 @@
+"""An access token of our own, with which we ask about those of others (RFC 7662 section 2.1). Floor 4.
+
+The rules: got once for all requests that need it, in a task of its own; used until it is refused or about to end.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from asgi_bearer.errors import VerifierUnavailable
+from asgi_bearer.remote.discovery import Discovery
+from asgi_bearer.remote.document import boottime
+from asgi_bearer.remote.flight import Flights, wait_for
+from asgi_bearer.remote.http import FetchError, require_transport
+from asgi_bearer.remote.token_endpoint import OwnToken, client_credentials
+from asgi_bearer.rules import options
+from asgi_bearer.rules.credentials import is_b64token
+from asgi_bearer.verifiers.client_auth import Authentication, client_text, with_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from asgi_bearer.remote.http import Transport
+
+_SECONDS = 10.0
+_MAX_WAITERS = 1024
+
+
+class BearerToken:
+    """An access token of our own (RFC 7662 section 2.1, RFC 6750).
+
+    `source` is `async () -> str`. It is asked once for all requests; what it returns is used until the server answers
+    401, and then it is asked again, once for each request that was refused. `client_id`: ours, where the server's
+    answers must name it (`response="jwt"`).
+    """
+
+    def __init__(self, source: Callable[[], Awaitable[str]], *, client_id: str | None = None) -> None:
+        self.client_id: str | None = None if client_id is None else client_text("client_id", client_id)
+        self._source = options.function("source", source)
+        self._held = _HeldToken(self._get, boottime)
+
+    async def authenticate(self, issuer: str | None) -> Authentication:
+        """Return the header. Raises `VerifierUnavailable` where the source has no token."""
+        del issuer
+        return await self._held.authentication()
+
+    def renew(self, authentication: Authentication) -> bool:
+        """Let go of the token that was refused; another one is worth a try."""
+        return self._held.let_go(authentication)
+
+    async def _get(self) -> OwnToken:
+        token = await self._source()
+        if not isinstance(token, str) or not token.isascii() or not is_b64token(token.encode("ascii")):
+            # It goes into a header.
+            raise FetchError("the source of our own token returned none that can be sent")
+        return OwnToken(token, None)
+
+
+class ClientCredentials:
+    """An access token of our own, got by the client_credentials grant (RFC 6749 section 4.4).
+
+    - `client_id`, `client_secret`: ours, sent by `client_auth`: "client_secret_basic" or "client_secret_post".
+    - `token_endpoint`: its https URL; or `issuer`, in whose metadata it is found.
+    - `scopes`: what to ask for, such as ["introspection"].
+    - `allow_insecure_http`: takes http URLs other than loopback. `transport`: an httpx2 transport.
+    - `monotonic`: seconds on a clock that nobody sets.
+
+    The token is used for nine tenths of its life, and until the server answers 401; then another one is fetched.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: str,
+        *,
+        token_endpoint: str | None = None,
+        issuer: str | None = None,
+        scopes: Sequence[str] = (),
+        client_auth: Literal["client_secret_basic", "client_secret_post"] = "client_secret_basic",
+        allow_insecure_http: bool = False,
+        transport: Transport | None = None,
+        monotonic: Callable[[], float] = boottime,
+    ) -> None:
+        self.client_id: str = client_text("client_id", client_id)
+        self._auth = with_secret(client_auth, client_id, client_secret)
+        self._endpoint = _token_endpoint(token_endpoint, issuer, transport, allow_insecure_http=allow_insecure_http)
+        self._scopes = options.scopes("scopes", scopes)
+        self._transport = require_transport(transport)
+        self._held = _HeldToken(self._get, options.function("monotonic", monotonic))
+
+    async def authenticate(self, issuer: str | None) -> Authentication:
+        """Return the header. Raises `VerifierUnavailable` where the token endpoint has no token for us."""
+        del issuer
+        return await self._held.authentication()
+
+    def renew(self, authentication: Authentication) -> bool:
+        """Let go of the token that was refused; another one is worth a try."""
+        return self._held.let_go(authentication)
+
+    async def _get(self) -> OwnToken:
+        endpoint = self._endpoint
+        if isinstance(endpoint, Discovery):
+            endpoint = await endpoint.endpoint("token_endpoint")
+        ours = await self._auth.authenticate(None)
+        return await client_credentials(
+            endpoint, headers=ours.headers, form=ours.form, scopes=self._scopes, transport=self._transport
+        )
+
+    def __repr__(self) -> str:
+        """Show who, not what."""
+        return f"ClientCredentials({self.client_id!r})"
+
+
+class _HeldToken:
+    """A token of our own that is got once for all who need it (see `remote.flight`)."""
+
+    def __init__(self, get: Callable[[], Awaitable[OwnToken]], monotonic: Callable[[], float]) -> None:
+        self._get = get
+        self._monotonic = monotonic
+        self._flights: Flights[Authentication | FetchError] = Flights()
+        self._authentication: Authentication | None = None
+        self._until = 0.0
+
+    async def authentication(self) -> Authentication:
+        held = self._authentication
+        if held is not None and self._monotonic() < self._until:
+            return held
+        flight = self._flights.launch("token", self._attempt)
+        outcome = await wait_for(flight, seconds=_SECONDS, max_waiters=_MAX_WAITERS)
+        if isinstance(outcome, FetchError):
+            raise VerifierUnavailable(str(outcome), outcome.retry_after or 1)
+        return outcome
+
+    def let_go(self, authentication: Authentication) -> bool:
+        # Only of the one that was refused: another request may have got a new one by now.
+        if self._authentication is authentication:
+            self._authentication = None
+        return True
+
+    async def _attempt(self) -> Authentication | FetchError:
+        asked = self._monotonic()
+        try:
+            got = await self._get()
+        except FetchError as error:
+            return error
+        self._until = math.inf if got.seconds is None else asked + 0.9 * got.seconds
+        self._authentication = Authentication(headers={"authorization": f"Bearer {got.token}"})
+        return self._authentication
+
+
+def _token_endpoint(
+    endpoint: str | None, issuer: str | None, transport: Transport | None, *, allow_insecure_http: bool
+) -> str | Discovery:
+    allow = options.flag("allow_insecure_http", allow_insecure_http)
+    if (endpoint is None) == (issuer is None):
+        raise ValueError(
+            "ClientCredentials needs token_endpoint='https://...', or issuer= to find it: write one of them"
+        )
+    if endpoint is not None:
+        return options.url("token_endpoint", endpoint, allow_insecure_http=allow)
+    return Discovery(issuer or "", allow_insecure_http=allow, transport=transport)
