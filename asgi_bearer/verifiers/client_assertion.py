@@ -42,7 +42,7 @@ class Assertion:
         self.client_id: str = client_text("client_id", client_id)
         self.audience: str | None = None if audience is None else options.text("audience", audience)
         self._key = key
-        self._header = {name: value for name, value in header.items() if value is not None}
+        self._header = {name: options.text(name, value) for name, value in header.items() if value is not None}
         self._lifetime = options.seconds("lifetime", lifetime, least=1.0, most=_LONGEST)
         self._clock = options.function("clock", clock)
         self._random_text = options.function("random_text", random_text)

@@ -8,7 +8,7 @@ import pytest
 from fakes import Clock
 from fault_server import Answer, FaultServer, by_path, close, document, fault_server, text
 
-from asgi_bearer import IntrospectionTokenVerifier, InvalidToken
+from asgi_bearer import IntrospectionTokenVerifier, InvalidToken, VerifierUnavailable
 from asgi_bearer.remote.discovery import Discovery, metadata_urls, read_document
 from asgi_bearer.remote.http import FetchError, Response
 
@@ -193,6 +193,73 @@ async def test_md5_how_we_authenticate_is_the_configurations_and_not_the_metadat
 
     assert server.requests[-1].path == "/introspect"
     assert server.requests[-1].headers["authorization"].startswith("Basic ")
+
+
+ALIAS = "https://mtls.idp.example/introspect"
+
+
+@pytest.mark.parametrize(
+    ("aliases", "found"),
+    [
+        pytest.param({"introspection_endpoint": ALIAS}, ALIAS, id="the alias"),
+        pytest.param({"token_endpoint": ALIAS}, "https://idp.example/introspect", id="aliases of others alone"),
+        pytest.param({}, "https://idp.example/introspect", id="no alias"),
+        pytest.param(None, "https://idp.example/introspect", id="null"),
+        pytest.param([ALIAS], "https://idp.example/introspect", id="an array"),
+    ],
+)
+async def test_md6_a_client_with_a_certificate_goes_to_the_alias_where_there_is_one(
+    server: FaultServer, aliases: Any, found: str
+) -> None:
+    endpoint = "https://idp.example/introspect"
+    server.answer = metadata(server, introspection_endpoint=endpoint, mtls_endpoint_aliases=aliases)
+    discovery = Discovery(server.origin)
+
+    assert await discovery.mtls_endpoint("introspection_endpoint") == found
+    assert await discovery.endpoint("introspection_endpoint") == "https://idp.example/introspect"
+
+
+@pytest.mark.parametrize(
+    "alias", ["http://idp.example/introspect", "", 5, ["https://idp.example/introspect"]], ids=repr
+)
+async def test_md6_an_alias_that_is_no_https_url_is_not_used_and_nothing_takes_its_place(
+    server: FaultServer, alias: Any
+) -> None:
+    members = {
+        "introspection_endpoint": "https://a.example",
+        "mtls_endpoint_aliases": {"introspection_endpoint": alias},
+    }
+    server.answer = metadata(server, **members)
+
+    with pytest.raises(FetchError, match="has no usable introspection_endpoint"):
+        await Discovery(server.origin).mtls_endpoint("introspection_endpoint")
+
+
+async def test_an_introspection_endpoint_that_has_moved_is_found_again(server: FaultServer, clock: Clock) -> None:
+    server.answer = by_path({OAUTH: metadata(server, introspection_endpoint=server.origin + "/old")})
+    verifier = IntrospectionTokenVerifier(
+        issuer=server.origin, client_id="rs", client_secret="the-secret", audience="api", monotonic=clock
+    )
+
+    for number in range(3):
+        with pytest.raises(VerifierUnavailable, match="the answer is 404"):
+            await verifier.verify_token(f"opaque-{number}")
+    moved = metadata(server, introspection_endpoint=server.origin + "/new")
+    server.answer = by_path({OAUTH: moved, "/new": document({"active": False})})
+
+    with pytest.raises(InvalidToken):
+        await verifier.verify_token("opaque")
+    assert server.requests[-1].path == "/new"
+
+
+async def test_the_endpoint_can_be_found_ahead_of_the_first_token(server: FaultServer) -> None:
+    server.answer = metadata(server, introspection_endpoint=server.origin + "/introspect")
+    options: dict[str, Any] = {"client_id": "rs", "client_secret": "the-secret", "audience": "api"}
+
+    await IntrospectionTokenVerifier(issuer=server.origin, **options).prefetch()
+    assert [request.path for request in server.requests] == [OAUTH]
+    await IntrospectionTokenVerifier(introspection_endpoint="https://idp.example", **options).prefetch()
+    assert len(server.requests) == 1
 
 
 async def test_metadata_is_read_once_an_hour(server: FaultServer, clock: Clock) -> None:

@@ -29,7 +29,7 @@ from fault_server import (
 )
 from key_material import certificate, private_pem, private_rsa
 
-from asgi_bearer.remote.http import FetchError, Limits, Pool, Request, Response, fetch
+from asgi_bearer.remote.http import FetchError, Limits, NoConnectionError, Pool, Request, Response, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,6 +206,47 @@ async def test_a_pool_survives_answers_that_never_come(server: FaultServer) -> N
             await pool.fetch(get(server), IMPATIENT)
     server.answer = text(200, b"well")
 
+    assert (await pool.fetch(get(server), LIMITS)).body == b"well"
+    await pool.aclose()
+
+
+async def test_a_pool_without_a_free_connection_is_told_from_a_slow_server_and_replaced(server: FaultServer) -> None:
+    server.answer = hang
+    pool = Pool(max_connections=2)
+    limits = Limits(timeout=5.0, connect=0.02, max_bytes=1000)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(_failing, pool, get(server), limits)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(NoConnectionError, match="no connection came free"):
+            await pool.fetch(get(server), limits)
+        # The lost ones are closed with their pool, and the next request has a new one.
+        server.answer = text(200, b"well")
+        assert (await pool.fetch(get(server), limits)).body == b"well"
+
+    await pool.aclose()
+
+
+async def _failing(pool: Pool, request: Request, limits: Limits) -> None:
+    with pytest.raises(FetchError):
+        await pool.fetch(request, limits)
+
+
+async def test_requests_that_are_cancelled_cost_the_pool_no_connection(server: FaultServer) -> None:
+    pool = Pool(max_connections=4)
+    for _ in range(10):
+        server.answer = hang
+        async with anyio.create_task_group() as tasks:
+            for _ in range(4):
+                tasks.start_soon(pool.fetch, get(server), LIMITS)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    server.answer = text(200, b"well")
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(pool.fetch, get(server), LIMITS)
     assert (await pool.fetch(get(server), LIMITS)).body == b"well"
     await pool.aclose()
 

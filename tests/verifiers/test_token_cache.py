@@ -110,6 +110,40 @@ def test_a_thread_that_comes_in_between_costs_an_entry_at_most_and_never_the_cac
     assert [cache.get(earlier) for earlier in (b"ours", b"theirs", b"a", b"b")].count(None) >= 3
 
 
+def test_what_is_dropped_is_gone_and_so_is_what_was_never_there() -> None:
+    cache: TokenCache[int] = TokenCache(2)
+    cache.put(b"a", 1, "")
+    cache.put(b"b", 2, "")
+
+    cache.drop(b"a")
+    cache.drop(b"a")
+    cache.drop(b"never")
+
+    assert [cache.get(b"a"), cache.get(b"b")] == [None, 2]
+
+
+@pytest.mark.parametrize("look_up", range(1, 16))
+def test_a_thread_that_comes_in_between_does_not_keep_what_is_dropped(look_up: int) -> None:
+    cache: TokenCache[int] = TokenCache(2)
+    key, left = InterruptedKey(b"ours"), [look_up]
+
+    def another_thread() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            cache.put(b"theirs", 2, "")
+            cache.drop(b"ours")
+
+    InterruptedKey.interrupt = lambda: None
+    cache.put(key, 1, "")
+    InterruptedKey.interrupt = another_thread
+    cache.drop(key)
+    InterruptedKey.interrupt = lambda: None
+
+    assert cache.get(b"ours") is None
+    cache.put(b"later", 3, "")
+    assert cache.get(b"later") == 3
+
+
 def test_many_threads_at_once_leave_a_cache_that_works() -> None:
     cache: TokenCache[int] = TokenCache(8)
     failures: list[BaseException] = []
