@@ -225,11 +225,8 @@ async def test_md6_a_client_with_a_certificate_goes_to_the_alias_where_there_is_
 async def test_md6_an_alias_that_is_no_https_url_is_not_used_and_nothing_takes_its_place(
     server: FaultServer, alias: Any
 ) -> None:
-    members = {
-        "introspection_endpoint": "https://a.example",
-        "mtls_endpoint_aliases": {"introspection_endpoint": alias},
-    }
-    server.answer = metadata(server, **members)
+    aliases = {"introspection_endpoint": alias}
+    server.answer = metadata(server, introspection_endpoint="https://a.example", mtls_endpoint_aliases=aliases)
 
     with pytest.raises(FetchError, match="has no usable introspection_endpoint"):
         await Discovery(server.origin).mtls_endpoint("introspection_endpoint")

@@ -316,6 +316,26 @@ async def test_a_certificate_of_nobody_we_trust_is_refused(over_tls: FaultServer
     assert over_tls.requests == []
 
 
+async def test_a_pool_shows_the_certificate_of_the_context_that_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "certificate").write_bytes(certificate(private_rsa().public_key(), years=100))
+    (tmp_path / "key").write_text(private_pem(private_rsa()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
+    context.load_verify_locations(tmp_path / "certificate")
+    context.verify_mode = ssl.CERT_REQUIRED
+    with_certificate = ssl.create_default_context(cafile=str(tmp_path / "certificate"))
+    without = ssl.create_default_context(cafile=str(tmp_path / "certificate"))
+    with_certificate.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
+
+    with fault_server(text(200, b"you are known"), context) as server:
+        pools = Pool(ssl_context=with_certificate), Pool(ssl_context=without)
+        assert (await pools[0].fetch(get(server), LIMITS)).body == b"you are known"
+        with pytest.raises(FetchError):
+            await pools[1].fetch(get(server), LIMITS)
+        for pool in pools:
+            await pool.aclose()
+
+
 _TRUSTING = """
 import anyio, sys
 from asgi_bearer.remote.http import Limits, Request, fetch
