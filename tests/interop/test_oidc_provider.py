@@ -6,26 +6,25 @@ answers stated here are those of the door.
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import httpx2
 import pytest
 import uvicorn
-from starlette.types import Message
+from fakes import Clock
+from interop.calling import ask, assert_refused, assert_unavailable, door, get, say_who_calls
 
-from asgi_bearer import BearerMiddleware, IntrospectionTokenVerifier, JWTVerifier, get_access_token
+from asgi_bearer import BearerMiddleware, IntrospectionTokenVerifier, JWTVerifier
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
-    from interop.conftest import AuthorizationServer, StartServer
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from interop.oidc_provider import AuthorizationServer, StartServer
+    from starlette.types import ASGIApp
 
     from asgi_bearer import TokenVerifier
 
@@ -64,16 +63,6 @@ VERIFIERS = [
     pytest.param(lambda server: (jwt_verifier(server), JWT_API), id="jwt"),
     pytest.param(lambda server: (introspection_verifier(server), OPAQUE_API), id="introspection"),
 ]
-
-
-class Clock:
-    """A monotonic clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 # --- tokens that say everything themselves ---------------------------------------------------------------------------
@@ -283,14 +272,14 @@ async def test_a_revoked_token_is_refused_when_the_cached_verdict_is_too_old(
     authorization_server: AuthorizationServer,
 ) -> None:
     token = authorization_server.token(OPAQUE_API)
-    monotonic = Clock()
+    monotonic = Clock(1000.0)
 
     async with door(introspection_verifier(authorization_server, cache_ttl=30.0, monotonic=monotonic)) as client:
         before = await get(client, token)
         authorization_server.revoke(token)
-        monotonic.now += 29.0
+        monotonic.advance(29.0)
         cached = await get(client, token)
-        monotonic.now += 2.0
+        monotonic.advance(2.0)
         after = await get(client, token)
 
     assert [before.status_code, cached.status_code] == [200, 200]
@@ -400,30 +389,7 @@ def test_a_token_passes_through_a_real_server(
     assert with_token.json()["audience"] == [resource]
 
 
-# --- the protected application, and how it is asked ------------------------------------------------------------------
-
-
-async def say_who_calls(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer with what the door knows of the caller: the whole application behind it."""
-    if scope["type"] == "lifespan":
-        for phase in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{phase}.complete"})
-        return
-    token = get_access_token()
-    assert token is not None
-    assert scope["auth"] is token
-    said = {
-        "client_id": token.client_id,
-        "subject": token.subject,
-        "scopes": token.scopes,
-        "issuer": token.issuer,
-        "audience": token.audience,
-        "expires": token.expires_at is not None,
-    }
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(said).encode()})
+# --- our side ---------------------------------------------------------------------------------------------------------
 
 
 def jwt_verifier(server: AuthorizationServer, **options: Any) -> JWTVerifier:
@@ -435,50 +401,6 @@ def introspection_verifier(server: AuthorizationServer, **options: Any) -> Intro
     """Make a verifier that asks `server` as the client `rs`, and what `options` say otherwise."""
     client = {"client_id": "rs", "client_secret": server.secrets["rs"]}
     return IntrospectionTokenVerifier(**{"issuer": server.issuer, "server_url": OPAQUE_API} | client | options)
-
-
-async def ask(verifier: TokenVerifier, token: str, **options: Any) -> httpx2.Response:
-    """Send one request with `token` to an application behind a door of its own."""
-    async with door(verifier, **options) as client:
-        return await get(client, token)
-
-
-async def get(client: httpx2.AsyncClient, token: str) -> httpx2.Response:
-    """Send one request with `token`."""
-    return await client.get("/", headers={"Authorization": f"Bearer {token}"})
-
-
-@asynccontextmanager
-async def door(verifier: TokenVerifier, **options: Any) -> AsyncIterator[httpx2.AsyncClient]:
-    """Put a door before the application, start it up, and give a client that calls it in process."""
-    app = BearerMiddleware(say_who_calls, verifier, expose_reason=True, **options)
-    transport = httpx2.ASGITransport(app=app)
-    async with (
-        lifespan(app),
-        httpx2.AsyncClient(transport=transport, base_url="http://api.example", trust_env=False) as client,
-    ):
-        yield client
-
-
-@asynccontextmanager
-async def lifespan(app: ASGIApp) -> AsyncIterator[None]:
-    """Start an application up and shut it down, as a server does."""
-    to_app, app_receives = anyio.create_memory_object_stream[Message](1)
-    app_sends, from_app = anyio.create_memory_object_stream[Message](1)
-
-    async def run() -> None:
-        await app({"type": "lifespan", "asgi": {"version": "3.0"}}, app_receives.receive, app_sends.send)
-
-    async def pass_phase(phase: str) -> None:
-        await to_app.send({"type": f"lifespan.{phase}"})
-        assert await from_app.receive() == {"type": f"lifespan.{phase}.complete"}
-
-    with to_app, app_receives, app_sends, from_app:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run)
-            await pass_phase("startup")
-            yield
-            await pass_phase("shutdown")
 
 
 @contextmanager
@@ -494,18 +416,3 @@ def serve(app: ASGIApp) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
-
-
-def assert_refused(answer: httpx2.Response, *, reason: str | None = None) -> None:
-    """Check that the token was refused, and for `reason` where only one fits."""
-    assert answer.status_code == 401
-    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
-    if reason is not None:
-        assert f"Reason: {reason}." in answer.json()["error_description"]
-
-
-def assert_unavailable(answer: httpx2.Response) -> None:
-    """Check that the caller may come back with the same token: a 401 would make it throw the token away."""
-    assert answer.status_code == 503
-    assert int(answer.headers["retry-after"]) >= 1
-    assert "www-authenticate" not in answer.headers

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from interop.conftest import AuthorizationServer, StartServer
+    from interop.oidc_provider import AuthorizationServer, StartServer
 
 pytestmark = pytest.mark.anyio
 
