@@ -14,6 +14,7 @@ import pytest
 pytest.register_assert_rewrite("interop.calling")
 
 from interop.credentials import Credentials, make_credentials  # noqa: E402  # after the line above
+from interop.glewlwyd import Glewlwyd, StartGlewlwyd, find_glewlwyd, run_glewlwyd  # noqa: E402
 from interop.oidc_provider import (  # noqa: E402
     AuthorizationServer,
     StartServer,
@@ -47,4 +48,17 @@ def start_authorization_server(
 def authorization_server(start_authorization_server: StartServer) -> Iterator[AuthorizationServer]:
     """Give the one server that all tests of the session share."""
     with start_authorization_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def start_glewlwyd() -> StartGlewlwyd:
+    """Give what starts a server of its own, for a test that stops it."""
+    return partial(run_glewlwyd, find_glewlwyd())
+
+
+@pytest.fixture(scope="session")
+def glewlwyd(start_glewlwyd: StartGlewlwyd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glewlwyd]:
+    """Give the one server that all tests of the session share."""
+    with start_glewlwyd(tmp_path_factory.mktemp("glewlwyd")) as server:
         yield server

@@ -10,10 +10,12 @@ import contextlib
 import json
 import os
 import select
+import ssl
 import subprocess
 import tempfile
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
+import httpx2
 import pytest
 
 if TYPE_CHECKING:
@@ -34,6 +36,17 @@ def cannot_run(reason: str) -> NoReturn:
     pytest.skip(f"no foreign authorization server: {reason}")
 
 
+def post(
+    url: str, form: Mapping[str, str], credentials: tuple[str, str], *, accept: str = "application/json"
+) -> httpx2.Response:
+    """Ask a server as one of its clients, with credentials that need no encoding or have theirs."""
+    # Nobody is trusted: it is plain http, and reading the system's certificates takes its time.
+    nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    headers = {"accept": accept}
+    answer = httpx2.post(url, data=form, auth=credentials, headers=headers, verify=nobody, trust_env=False)
+    return answer.raise_for_status()
+
+
 class Served:
     """A server that says what it is in one JSON line, answers each line it reads with another, and ends with its input.
 
@@ -46,10 +59,14 @@ class Served:
 
     def command(self, words: str) -> None:
         """Have the server do something, and wait until it has."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{words}\n".encode())
-        self._process.stdin.flush()
+        self.write_line(words)
         assert self.read_line() == {"done": words}
+
+    def write_line(self, line: str) -> None:
+        """Write a line for the server to read."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        self._process.stdin.flush()
 
     def read_line(self) -> dict[str, Any]:
         """Read the next line of the server."""

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-import httpx2
-from interop.foreign import cannot_run, serving
+from interop.foreign import cannot_run, post, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    import httpx2
     import pytest
     from interop.credentials import Credentials
 
@@ -66,9 +66,7 @@ class AuthorizationServer:
 
     def _post_as_app(self, path: str, form: dict[str, str]) -> httpx2.Response:
         # No character of this client's credentials is changed by the form-encoding of RFC 6749 section 2.3.1.
-        credentials = ("app", self.secrets["app"])
-        answer = httpx2.post(self.issuer + path, data=form, auth=credentials, trust_env=False)
-        return answer.raise_for_status()
+        return post(self.issuer + path, form, ("app", self.secrets["app"]))
 
 
 class StartServer(Protocol):
