@@ -14,6 +14,7 @@ import pytest
 pytest.register_assert_rewrite("interop.calling")
 
 from interop.credentials import Credentials, make_credentials  # noqa: E402  # after the line above
+from interop.django_server import DjangoServer, run_django  # noqa: E402
 from interop.glewlwyd import Glewlwyd, StartGlewlwyd, find_glewlwyd, run_glewlwyd  # noqa: E402
 from interop.oidc_provider import (  # noqa: E402
     AuthorizationServer,
@@ -61,4 +62,18 @@ def start_glewlwyd() -> StartGlewlwyd:
 def glewlwyd(start_glewlwyd: StartGlewlwyd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Glewlwyd]:
     """Give the one server that all tests of the session share."""
     with start_glewlwyd(tmp_path_factory.mktemp("glewlwyd")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def django_server() -> Iterator[DjangoServer]:
+    """Give the one site that all tests of the session share."""
+    with run_django() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def django_server_without_metadata() -> Iterator[DjangoServer]:
+    """Give a site that has the document of OpenID Connect alone."""
+    with run_django(metadata=False) as server:
         yield server
