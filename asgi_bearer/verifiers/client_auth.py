@@ -29,7 +29,7 @@ class ClientAuth(Protocol):
     """A way to authenticate: an object with this method.
 
     It may also have `client_id`, `ssl_context` (with which https connections are made) and `renew(authentication)`,
-    which is called after a 401 and tells whether it is worth asking once more.
+    which is called after a 401 or 403 and tells whether it is worth asking once more.
     """
 
     async def authenticate(self, issuer: str | None) -> Authentication:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("asgi_bearer")
 
 _MAX_BYTES = 256 * 1024
-_UNAUTHORIZED = 401
+# RFC 6750 section 3.1 wants 401 for a token that has ended; django-oauth-toolkit says 403.
+_REFUSES_OUR_TOKEN = frozenset({401, 403})
 # Our own credentials or request are wrong: that says nothing about the token.
 _REFUSES_US = frozenset({400, 401, 403})
 _GONE = frozenset({404, 410})
@@ -70,7 +71,7 @@ class IntrospectionEndpoint:
         asked = self._clock()
         authentication = await self._authentication()
         response = await self._post(url, token, authentication)
-        if response.status == _UNAUTHORIZED and self._may_renew(authentication):
+        if response.status in _REFUSES_OUR_TOKEN and self._may_renew(authentication):
             response = await self._post(url, token, await self._authentication())
         self._gone = self._gone + 1 if response.status in _GONE else 0
         if response.status in _REFUSES_US:

@@ -31,8 +31,8 @@ class BearerToken:
     """An access token of our own (RFC 7662 section 2.1, RFC 6750).
 
     `source` is `async () -> str`. It is asked once for all requests; what it returns is used until the server answers
-    401, and then it is asked again, once for each request that was refused. `client_id`: ours, where the server's
-    answers must name it (`response="jwt"`).
+    401 or 403, and then it is asked again, once for each request that was refused. `client_id`: ours, where the
+    server's answers must name it (`response="jwt"`).
     """
 
     def __init__(self, source: Callable[[], Awaitable[str]], *, client_id: str | None = None) -> None:
@@ -66,7 +66,7 @@ class ClientCredentials:
     - `allow_insecure_http`: takes http URLs other than loopback. `transport`: an httpx2 transport.
     - `monotonic`: seconds on a clock that nobody sets.
 
-    The token is used for nine tenths of its life, and until the server answers 401; then another one is fetched.
+    The token is used for nine tenths of its life, and until the server answers 401 or 403; then another one is fetched.
     """
 
     def __init__(

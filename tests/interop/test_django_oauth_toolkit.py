@@ -122,6 +122,17 @@ async def test_our_own_wrong_credentials_are_not_blamed_on_the_caller(
     assert_unavailable(answer)
 
 
+async def test_a_token_of_ours_that_has_ended_is_replaced(django_server: DjangoServer) -> None:
+    client_auth = ClientCredentials("rs", SECRETS["rs"], issuer=django_server.issuer, scopes=["introspection"])
+
+    async with door(verifier(django_server, client_auth=client_auth)) as client:
+        before = await get(client, django_server.token())
+        django_server.expire()  # which this server tells us by 403
+        after = await get(client, django_server.token())
+
+    assert [before.status_code, after.status_code] == [200, 200]
+
+
 # --- tokens that are refused -----------------------------------------------------------------------------------------
 
 

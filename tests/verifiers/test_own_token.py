@@ -45,13 +45,13 @@ class Source:
         return cast("str", f"{OURS}-{self.asked}" if self.answer is None else self.answer)
 
 
-def accepting(*numbers: int) -> Endpoint:
-    """Return an endpoint that takes our tokens of these numbers, and answers 401 to all others."""
+def accepting(*numbers: int, refusal: int = 401) -> Endpoint:
+    """Return an endpoint that takes our tokens of these numbers, and answers `refusal` to all others."""
 
     class Choosy(Endpoint):
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
             shown = dict(scope["headers"]).get(b"authorization", b"").decode()
-            self.status = 200 if shown in {f"Bearer {OURS}-{number}" for number in numbers} else 401
+            self.status = 200 if shown in {f"Bearer {OURS}-{number}" for number in numbers} else refusal
             await super().__call__(scope, receive, send)
 
     return Choosy()
@@ -87,8 +87,9 @@ async def test_ca6_a_hundred_questions_at_once_get_one_token() -> None:
     assert {type(one).__name__ for one in outcomes} == {"AccessToken"}
 
 
-async def test_ca6_a_refused_token_is_replaced_and_the_question_asked_once_more() -> None:
-    source, endpoint = Source(), accepting(2)
+@pytest.mark.parametrize("refusal", [401, 403])
+async def test_ca6_a_refused_token_is_replaced_and_the_question_asked_once_more(refusal: int) -> None:
+    source, endpoint = Source(), accepting(2, refusal=refusal)
     asking = verifier(endpoint, client_auth=BearerToken(source))
 
     assert (await asking.verify_token(TOKEN)).subject == "alice"
