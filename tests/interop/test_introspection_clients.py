@@ -6,6 +6,7 @@ know, it refuses us, and no caller is blamed for that.
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -120,17 +121,19 @@ async def test_this_server_knows_us_by(
 
 
 @table(WRONG_WAYS)
-@pytest.mark.filterwarnings("ignore::asgi_bearer.InsecureConfigurationWarning")
+@pytest.mark.filterwarnings("ignore:NoClientAuth asks")
 async def test_who_it_does_not_take_us_for_is_no_fault_of_the_caller(
     authorization_server: AuthorizationServer,
     credentials: Credentials,
     client_auth: Callable[[Credentials], ClientAuth],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     verifier = verifier_of(authorization_server, client_auth(credentials))
 
     answer = await ask(verifier, authorization_server.token(API))
 
     assert_unavailable(answer)
+    assert "the introspection endpoint refuses this server (40" in caplog.text
 
 
 async def test_the_endpoint_for_certificates_can_be_named(
@@ -147,19 +150,20 @@ async def test_the_endpoint_for_certificates_can_be_named(
     assert answer.status_code == 200
 
 
-async def test_no_certificate_is_shown_to_a_server_that_is_not_trusted(
-    authorization_server: AuthorizationServer, start_authorization_server: StartServer, credentials: Credentials
+@pytest.mark.parametrize("way", ["client_secret_basic", "tls_client_auth"])
+async def test_a_server_for_which_no_authority_that_we_trust_vouches_is_told_nothing(
+    authorization_server: AuthorizationServer, credentials: Credentials, way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # The authority of its certificate is none that this machine knows.
-    verifier = verifier_of(
-        authorization_server,
-        ClientSecretBasic("rs", AWKWARD_SECRET),
-        introspection_endpoint=authorization_server.mtls_introspection_endpoint,
-    )
+    context = ssl.create_default_context()
+    context.load_cert_chain(credentials.folder / "rs-tls.pem")
+    client_auth = TLSClientAuth("rs-tls", context) if way == "tls_client_auth" else WAYS[way](credentials)
+    endpoint = authorization_server.mtls_introspection_endpoint
+    verifier = verifier_of(authorization_server, client_auth, introspection_endpoint=endpoint)
 
     answer = await ask(verifier, authorization_server.token(API))
 
     assert_unavailable(answer)
+    assert "the request failed (ConnectError)" in caplog.text
 
 
 class Replaying(httpx2.AsyncBaseTransport):
