@@ -135,7 +135,10 @@ def run_glewlwyd(program: str, folder: Path, *, port: int = 0) -> Iterator[Glewl
             database.executescript(SCHEMA.read_text())
     with (
         tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen([program, "-c", str(folder / "configuration")], stdout=log, stderr=log) as process,
+        # It reads no standard input whose end could end it: so the kernel does, should the tests be killed.
+        subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", program, "-c", str(folder / "configuration")], stdout=log, stderr=log
+        ) as process,
     ):
         try:
             _wait_until_ready(process, port, log)
