@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx2
 import pytest
+from interop.credentials import JWT_SECRET
 from interop.foreign import AWKWARD_SECRET, READY_SECONDS, cannot_run, post, wait_for_end
-from key_material import private_pem, private_rsa, public_pem
+from key_material import private_pem, private_rsa, public_pem, signing_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,9 +54,19 @@ SECRETS = {
     "app": "the-secret-of-the-app",
     "rs": "the-secret-of-the-rs",
     "rs-awkward": AWKWARD_SECRET,
+    "rs-jwt": JWT_SECRET,
     API: AWKWARD_SECRET,
 }
-SCOPES = {"app": ["read", "write"], "rs": ["introspect"], "rs-awkward": ["introspect"], API: ["introspect"]}
+WITH_SECRET = ["client_secret_basic", "client_secret_post"]
+CLIENTS: dict[str, dict[str, Any]] = {
+    "app": {"token_endpoint_auth_method": WITH_SECRET, "scope": ["read", "write"]},
+    "rs": {"token_endpoint_auth_method": WITH_SECRET, "scope": ["introspect"]},
+    "rs-awkward": {"token_endpoint_auth_method": WITH_SECRET},
+    "rs-jwt": {"token_endpoint_auth_method": ["client_secret_jwt"]},
+    "rs-key": {"token_endpoint_auth_method": ["private_key_jwt"], "pubkey": signing_key("ES256").public_pem},
+    # The draft's name for a resource server, where RFC 9701 has its client id.
+    API: {"token_endpoint_auth_method": WITH_SECRET},
+}
 
 ISSUERS: dict[str, dict[str, Any]] = {
     # Explains every token to every client, and to who has a token with the scope `introspect`.
@@ -73,7 +84,7 @@ ISSUERS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Glewlwyd:
-    """A running server of three issuers, and what its clients `app`, `rs`, `rs-awkward` and API need to know."""
+    """A running server of three issuers, and what its `CLIENTS` need to know."""
 
     url: str
     folder: Path
@@ -82,6 +93,11 @@ class Glewlwyd:
     def issuer(self, name: str = "open") -> str:
         """Return one of `ISSUERS` by its full name."""
         return f"{self.url}/api/{name}"
+
+    @property
+    def introspection_endpoint(self) -> str:
+        """Where the issuer `open` is asked about a token (RFC 7662), as its metadata write it: with a double slash."""
+        return f"{self.url}//api/open/introspect"
 
     def token(self, issuer: str = "open", *, client_id: str = "app", scope: str = "read", **form: str) -> str:
         """Get an access token by client_credentials (RFC 6749 section 4.4.2)."""
@@ -187,17 +203,16 @@ def _set_up(url: str) -> None:
         for name, options in ISSUERS.items():
             parameters = _parameters(f"{url}/api/{name}") | options
             make("/mod/plugin/", module="oidc", name=name, display_name=name, enabled=True, parameters=parameters)
-        for client_id, secret in SECRETS.items():
+        for client_id, properties in CLIENTS.items():
+            secret = {"client_secret": SECRETS[client_id]} if client_id in SECRETS else {}
             make(
                 "/client/",
                 client_id=client_id,
                 name=client_id,
-                client_secret=secret,
                 confidential=True,
                 enabled=True,
                 authorization_type=["client_credentials"],
-                token_endpoint_auth_method=["client_secret_basic", "client_secret_post"],
-                scope=SCOPES[client_id],
+                **properties | secret,
             )
 
 
@@ -213,6 +228,9 @@ def _parameters(issuer: str) -> dict[str, Any]:
         "code-duration": LIFETIME,
         "allow-non-oidc": True,
         "auth-type-client-enabled": True,
+        "request-parameter-allow": True,
+        "request-maximum-exp": LIFETIME,
+        "client-pubkey-parameter": "pubkey",
         "resource-allowed": True,
         "resource-scope": {"read": [API], "write": [API]},
     }

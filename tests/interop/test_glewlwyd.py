@@ -13,13 +13,16 @@ import pytest
 from fakes import Clock
 from interop.calling import ask, assert_refused, assert_unavailable, door, get
 from interop.glewlwyd import API, LIFETIME, SECRETS
+from key_material import signing_key
 
 from asgi_bearer import (
     BearerToken,
     ClientCredentials,
     ClientSecretBasic,
+    ClientSecretJWT,
     ClientSecretPost,
     IntrospectionTokenVerifier,
+    PrivateKeyJWT,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+KEY = signing_key("ES256").private_pem
 AN_ANSWER_AS_JWT = "application/token-introspection+jwt"
 OURS = [
     pytest.param(lambda server: ClientSecretBasic("rs", SECRETS["rs"]), id="client_secret_basic"),
@@ -47,6 +51,15 @@ OURS = [
     pytest.param(
         lambda server: ClientSecretPost("rs-awkward", SECRETS["rs-awkward"]), id="client_secret_post-to-be-encoded"
     ),
+    # An assertion is for the endpoint here, as the metadata write it, and not for the issuer.
+    pytest.param(
+        lambda server: ClientSecretJWT("rs-jwt", SECRETS["rs-jwt"], audience=server.introspection_endpoint),
+        id="client_secret_jwt-for-the-endpoint",
+    ),
+    pytest.param(
+        lambda server: PrivateKeyJWT("rs-key", KEY, algorithm="ES256", audience=server.introspection_endpoint),
+        id="private_key_jwt-for-the-endpoint",
+    ),
 ]
 NOT_OURS = [
     pytest.param(lambda server: ClientSecretBasic("rs", "not-the-secret"), id="client_secret_basic"),
@@ -54,6 +67,8 @@ NOT_OURS = [
     pytest.param(
         lambda server: ClientSecretBasic("rs-awkward", SECRETS["rs-awkward"]), id="client_secret_basic-encoded"
     ),
+    pytest.param(lambda server: ClientSecretJWT("rs-jwt", SECRETS["rs-jwt"]), id="client_secret_jwt-for-the-issuer"),
+    pytest.param(lambda server: PrivateKeyJWT("rs-key", KEY, algorithm="ES256"), id="private_key_jwt-for-the-issuer"),
     pytest.param(lambda server: BearerToken(garbage), id="no-token"),
     pytest.param(lambda server: BearerToken(our_token(server, "read", "app")), id="a-token-without-the-scope"),
     pytest.param(
@@ -177,8 +192,8 @@ async def test_where_tokens_are_explained_to_their_owner_alone_all_of_others_are
 
 
 async def test_endpoints_with_a_double_slash_are_taken_as_they_stand(glewlwyd: Glewlwyd) -> None:
-    endpoint = metadata(glewlwyd, "open")["introspection_endpoint"]
-    assert urlsplit(endpoint).path == "//api/open/introspect"
+    endpoint = glewlwyd.introspection_endpoint
+    assert metadata(glewlwyd, "open")["introspection_endpoint"] == endpoint
 
     answer = await ask(verifier(glewlwyd, issuer=None, introspection_endpoint=endpoint), glewlwyd.token(resource=API))
 
