@@ -184,7 +184,7 @@ class SignedAnswers:
             # RFC 9701 section 5: else an access token could stand for an answer.
             raise FetchError("the answer's typ is not token-introspection+jwt")
         if header.alg not in self._algorithms:
-            raise FetchError("the answer is signed with another algorithm than the one registered for us: SignedResponse(algorithm=)")
+            raise FetchError("the answer is not signed with SignedResponse(algorithm=)")
         keys = await self._keys.find(header.kid, header.alg)
         if not any(key.verify(compact.signing_input, compact.signature) for key in keys):
             raise FetchError("the answer's signature does not hold")

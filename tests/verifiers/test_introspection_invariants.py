@@ -502,8 +502,9 @@ def _holds(thing: object, token: str) -> bool:
         texts = [*thing.keys(), *thing.values()]
     elif isinstance(thing, list | tuple | set | frozenset):
         texts = list(thing)
+    # By type(): isinstance() asks the object, and a lazy one of another package then begins to work.
     return any(
-        (isinstance(text, str) and token in text) or (isinstance(text, bytes) and token.encode() in text)
+        (issubclass(type(text), str) and token in text) or (issubclass(type(text), bytes) and token.encode() in text)
         for text in texts
     )
 

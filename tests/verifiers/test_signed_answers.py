@@ -172,9 +172,7 @@ async def test_si3_the_algorithm_is_the_registered_one(algorithm: str) -> None:
     server = Server()
     server.header["alg"] = algorithm
 
-    assert await why_not(server) == (
-        "the answer is signed with another algorithm than the one registered for us: SignedResponse(algorithm=)"
-    )
+    assert await why_not(server) == "the answer is not signed with SignedResponse(algorithm=)"
 
 
 @pytest.mark.parametrize("algorithm", ["PS256", "ES256", "EdDSA", "Ed25519"])
