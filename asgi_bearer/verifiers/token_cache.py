@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
-
-from cachetools import LRUCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,8 @@ class TokenCache(Generic[V]):
     """The last `size` verdicts that were asked for; 0 keeps none. `random_bytes` is the source of the prefix."""
 
     def __init__(self, size: int, *, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
-        self._entries: LRUCache[bytes, V] = LRUCache(size)
+        # Not cachetools' LRUCache: a hit is two calls of C here, and a dozen of Python there.
+        self._entries: OrderedDict[bytes, V] = OrderedDict()
         self._size = size
         self._prefix = hashlib.sha256(random_bytes(32))
 
@@ -37,29 +38,24 @@ class TokenCache(Generic[V]):
 
     def get(self, key: bytes) -> V | None:
         """Return the entry, or None."""
-        entries = self._entries
-        # Looked for first: most misses are tokens never seen, and a KeyError costs as much as the hash.
-        if key not in entries:
+        entry = self._entries.get(key)
+        if entry is None:
             return None
         try:
-            return entries[key]
+            self._entries.move_to_end(key)
         except KeyError:
             return None
+        return entry
 
     def put(self, key: bytes, entry: V, token: str) -> None:
         """Keep `entry`, unless the token is so long that it was made to fill the cache's time, not its room."""
         if not self._size or len(token) > MAX_TOKEN_LENGTH:
             return
-        try:
-            self._entries[key] = entry
-        except (KeyError, RuntimeError):
-            # Two threads at once can leave the entries and their order at odds, and then no entry gets in any more.
-            self._entries = LRUCache(self._size)
+        self._entries[key] = entry
+        if len(self._entries) > self._size:
+            with suppress(KeyError):  # other threads have emptied it meanwhile
+                self._entries.popitem(last=False)
 
     def drop(self, key: bytes) -> None:
         """Forget the entry, at once."""
-        try:
-            self._entries.pop(key, None)
-        except (KeyError, RuntimeError):
-            # As in `put`: what cannot be taken out alone goes with all the others.
-            self._entries = LRUCache(self._size)
+        self._entries.pop(key, None)
