@@ -75,10 +75,13 @@ for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem"
 def freeze(value: Any) -> Any:
     """Return JSON data as read-only dicts and tuples, at every depth."""
     if isinstance(value, dict):
-        frozen = ReadOnlyDict(value)
-        for name, member in value.items():
-            if type(member) is not str and isinstance(member, _CONTAINERS):
-                dict.__setitem__(frozen, name, freeze(member))
+        # What `ReadOnlyDict(value)` does, without the calls of Python in between.
+        frozen = dict.__new__(ReadOnlyDict)
+        dict.update(frozen, value)
+        if not _SCALARS.issuperset(map(type, value.values())):
+            for name, member in value.items():
+                if isinstance(member, _CONTAINERS):
+                    dict.__setitem__(frozen, name, freeze(member))
         return frozen
     if isinstance(value, list | tuple):
         return tuple([freeze(item) for item in value])
@@ -86,6 +89,7 @@ def freeze(value: Any) -> Any:
 
 
 _CONTAINERS = (dict, list, tuple)
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 
 class Verdict(NamedTuple):

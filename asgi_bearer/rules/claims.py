@@ -21,10 +21,12 @@ RFC9068_CLAIMS = ("iss", "exp", "aud", "sub", "client_id", "iat", "jti")
 # RFC 9068 section 4; "lax" also takes what most providers issue (RFC 7519 section 5.1)
 _TYP = {"rfc9068": frozenset({"at+jwt"}), "lax": frozenset({None, "jwt", "at+jwt"})}
 # OpenID Connect Core section 2, OpenID Connect Back-Channel Logout section 2.4, RFC 8417: claims of other tokens
-_FOREIGN_CLAIMS = ("at_hash", "c_hash", "events")
+_FOREIGN_CLAIMS = frozenset({"at_hash", "c_hash", "events"})
 # What Keycloak ("typ") and Cognito ("token_use") write into the payload of tokens that are no access tokens
 _FOREIGN_KINDS = frozenset({"id", "id_token", "refresh", "refresh_token", "offline", "logout", "logout_token"})
 _KIND_CLAIMS = ("typ", "token_use")
+# Most tokens have none of what tells one kind from another
+_TELLING_CLAIMS = _FOREIGN_CLAIMS.union(_KIND_CLAIMS, {"nonce"})
 _CLIENT_CLAIMS = ("client_id", "azp", "cid", "appid", "sub")
 _STRINGS = ("iss", "sub", "jti")
 # The last second that a datetime can hold
@@ -73,9 +75,10 @@ def check_typ(typ: str | None, profile: Profile) -> None:
 
 def check_kind(claims: dict[str, Any]) -> None:
     """Raise `InvalidToken` where the claims are plainly those of another kind of token (RFC 8725 section 3.12)."""
-    for name in _FOREIGN_CLAIMS:
-        if name in claims:
-            raise InvalidToken(Reason.token_type)
+    if _TELLING_CLAIMS.isdisjoint(claims):
+        return
+    if not _FOREIGN_CLAIMS.isdisjoint(claims):
+        raise InvalidToken(Reason.token_type)
     for name in _KIND_CLAIMS:
         if name in claims:
             kind = claims[name]
@@ -132,6 +135,8 @@ def read_audience(claims: dict[str, Any], name: str = "aud") -> tuple[str, ...]:
     if name not in claims:
         return ()
     value = claims[name]
+    if type(value) is str and value:
+        return (value,)
     if isinstance(value, list) and value:
         return tuple([_text(item) for item in value])
     return (_text(value),)
