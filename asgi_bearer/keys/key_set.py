@@ -286,7 +286,8 @@ class RemoteKeySet:
 
     async def find(self, kid: str | None, alg: str) -> Sequence[Key]:
         """Return the keys for that header. One that is not there may be new: then the set is fetched again."""
-        keys = (await self._document.get()).value
+        snapshot = self._document.peek() or await self._document.get()
+        keys = snapshot.value
         found = keys.find(kid, alg)
         if found or (kid is not None and kid in keys.kids):
             return found

@@ -28,13 +28,14 @@ T = TypeVar("T")
 
 MAX_RETRY_AFTER = 300.0
 _REFRESH, _FORCED = "refresh", "forced"
+_BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 _logger = logging.getLogger("asgi_bearer")
 
 
 def boottime() -> float:
     """Return seconds on a clock that nobody sets and that goes on while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    return time.monotonic() if _BOOTTIME is None else time.clock_gettime(_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
