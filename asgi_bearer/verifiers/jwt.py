@@ -6,7 +6,7 @@ The order is fixed: structure, typ and alg, key, signature, payload, claims, sco
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from asgi_bearer.access_token import AccessToken, Verdict
 from asgi_bearer.errors import InsufficientScope, InvalidToken, Reason
@@ -49,14 +49,9 @@ if TYPE_CHECKING:
 _SOURCES = ("public_key", "jwks_uri", "jwks", "secret", "keys")
 
 
-class _Entry(NamedTuple):
-    """What is remembered of a good token: until when, and on which key it rests."""
-
-    verdict: Verdict
-    start: float
-    end: float
-    thumbprint: str
-    generation: int | None
+# What is remembered of a good token: the verdict, from when and until when it counts, the thumbprint of the key that it
+# rests on, and the generation of the keys. No NamedTuple: it is made for each new token, taken apart for each seen one.
+_Entry: TypeAlias = tuple[Verdict, float, float, str, int | None]
 
 
 class JWTVerifier:
@@ -136,7 +131,8 @@ class JWTVerifier:
             required_claims=_required(required_claims, self._profile, self.issuers, audiences and (audience_claim,)),
             scope_claims=options.texts("scope_claims", scope_claims),
         )
-        self._cache: TokenCache[_Entry] = TokenCache(options.count("cache_size", cache_size))
+        size = options.count("cache_size", cache_size)
+        self._cache: TokenCache[_Entry] | None = TokenCache(size) if size else None
         self._cache_ttl = options.seconds("cache_ttl", cache_ttl)
         self._clock = options.function("clock", clock)
         self._reader = CompactReader()
@@ -151,13 +147,16 @@ class JWTVerifier:
         """Return the verified token. Raises `InvalidToken`, `InsufficientScope` or `VerifierUnavailable`."""
         if not token.isascii():
             raise InvalidToken(Reason.malformed)
-        key = self._cache.key(token)
-        entry = self._cache.get(key)
-        now = self._clock()
-        if entry is None or not self._still_holds(key, entry, now, token):
-            entry = await self._verify(token)
-            self._cache.put(key, entry, token)
-        verdict = entry.verdict
+        cache = self._cache
+        if cache is None:
+            verdict = (await self._verify(token))[0]
+        else:
+            key = cache.key(token)
+            entry = cache.get(key)
+            if entry is None or not self._still_holds(cache, key, entry, token):
+                entry = await self._verify(token)
+                cache.put(key, entry, token)
+            verdict = entry[0]
         for scope in self.required_scopes:
             if scope not in verdict.scopes:
                 raise InsufficientScope(self.required_scopes)
@@ -171,16 +170,18 @@ class JWTVerifier:
         """Tell `listener` what becomes of the keys, where they are fetched."""
         observe_keys(self._keys, listener)
 
-    def _still_holds(self, key: bytes, entry: _Entry, now: float, token: str) -> bool:
-        if not entry.start <= now < entry.end:
+    def _still_holds(self, cache: TokenCache[_Entry], key: bytes, entry: _Entry, token: str) -> bool:
+        verdict, start, end, thumbprint, known = entry
+        if not start <= self._clock() < end:
             return False
         generation = self._keys.current()
-        if generation == entry.generation and generation is not None:
-            return True
-        if generation is None or not self._keys.holds(entry.thumbprint):
-            # A key that is gone takes its tokens along, at once.
+        if generation is None:
             return False
-        self._cache.put(key, entry._replace(generation=generation), token)
+        if generation != known:
+            if not self._keys.holds(thumbprint):
+                # A key that is gone takes its tokens along, at once.
+                return False
+            cache.put(key, (verdict, start, end, thumbprint, generation), token)
         return True
 
     async def _verify(self, token: str) -> _Entry:
@@ -201,7 +202,7 @@ class JWTVerifier:
         verdict = read_verdict(claims, self._rules.scope_claims)
         # From now on and no earlier, so that a clock set back does not make a verdict live longer than `cache_ttl`.
         end = min(lifetime.end, now + self._cache_ttl)
-        return _Entry(verdict, now, end, key.thumbprint, generation)
+        return verdict, now, end, key.thumbprint, generation
 
     async def _signer_after_all(self, compact: Compact, keys: Sequence[Key]) -> Key:
         """Ask the key set for keys that it may have by now, where it has a way of that; refuse the token otherwise."""
