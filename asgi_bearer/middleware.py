@@ -43,6 +43,8 @@ ASGIApp: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 _logger = logging.getLogger("asgi_bearer")
 
+# A NamedTuple's own constructor takes twice as long, and there is a Door for every request.
+_new_tuple = tuple.__new__
 _ANONYMOUS = Anonymous()
 _NOBODY = AnonymousUser()
 # IANA WebSocket Close Code Number Registry: 3000 Unauthorized, 3003 Forbidden, 1013 Try Again Later, 1008 policy
@@ -122,6 +124,7 @@ class BearerMiddleware:
         if self._on_event is not None:
             self._listeners.add(self._on_event)
             _observe(verifier, self._on_event)
+        self._has_steps = bool(self._checks or self._required_scopes or on_event is not None)
         self._prefetch = options.choice("prefetch", prefetch, ("warn", "require", "off"))
         self._clock = options.function("clock", clock)
 
@@ -133,24 +136,31 @@ class BearerMiddleware:
         if type(scope["headers"]) is not list:
             # ASGI: any iterable, so also one that can be read once only, and the application reads it, too.
             scope = {**scope, "headers": list(scope["headers"])}
-        token = None
-        if not (self._has_public or scope.get("method") == "OPTIONS") or not self._asks_nobody(scope):
-            try:
-                token = await self._authenticate(scope)
-            except BearerError as error:
-                answer = self._challenger.answer(error)
-                with suppress(OSError):  # the client has gone
-                    await _refuse(scope, receive, send, answer)
-                return
-            except Exception as error:
-                # Without its text and its traceback: what it was raised about may be the token.
-                _logger.error("the verifier or a check failed with %s: this is a 500", type(error).__name__)  # noqa: TRY400
-                raise
+        asked = not (self._has_public or scope.get("method") == "OPTIONS") or not self._asks_nobody(scope)
+        token = text = None
+        try:
+            text = self._read_token(scope) if asked else None
+            if text is not None:
+                token = await self._verifier.verify_token(text)
+                if type(token) is not AccessToken:
+                    token = self._adopt(token, text)
+                if self._has_steps or token.is_bound:
+                    await self._take_steps(token, text, scope)
+        except BearerError as error:
+            self._tell_refusal(error, text)
+            answer = self._challenger.answer(error)
+            with suppress(OSError):  # the client has gone
+                await _refuse(scope, receive, send, answer)
+            return
+        except Exception as error:
+            # Without its text and its traceback: what it was raised about may be the token.
+            _logger.error("the verifier or a check failed with %s: this is a 500", type(error).__name__)  # noqa: TRY400
+            raise
         if token is None:
             scope = {**scope, "auth": _ANONYMOUS, "user": _NOBODY}
         else:
             scope = {**scope, "auth": token, "user": BearerUser(token)}
-        reset = current_door.set(Door(token, self._headers))
+        reset = current_door.set(_new_tuple(Door, (token, self._headers)))
         try:
             await self.app(scope, receive, send)
         finally:
@@ -199,31 +209,23 @@ class BearerMiddleware:
         preflight = scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope)
         return preflight or self._public.contain(scope)
 
-    async def _authenticate(self, scope: Scope) -> AccessToken | None:
-        """Return the verified token, or None where none came and none need come; raise `BearerError` otherwise."""
-        text = None
-        try:
-            credentials = read_credentials(scope["headers"])
-            if credentials is None:
-                if self._optional:
-                    return None
-                raise MissingToken
-            text = credentials.token
-            token = await self._verifier.verify_token(text)
-            if type(token) is not AccessToken:
-                token = self._adopt(token, text)
-            if token.is_bound:
-                self._require_confirmation(token.claims["cnf"])
-            for check in self._checks:
-                await check.check(token, scope)
-            if self._required_scopes:
-                token.require_scopes(*self._required_scopes)
-        except BearerError as error:
-            self._tell_refusal(error, text)
-            raise
+    def _read_token(self, scope: Scope) -> str | None:
+        """Return the token as it was sent, or None where none came and none need come."""
+        text = read_credentials(scope["headers"])
+        if text is None and not self._optional:
+            raise MissingToken
+        return text
+
+    async def _take_steps(self, token: AccessToken, text: str, scope: Scope) -> None:
+        """Judge a verified token by what else this door insists on, and tell of it. Most doors need not come here."""
+        if token.is_bound:
+            self._require_confirmation(token.claims["cnf"])
+        for check in self._checks:
+            await check.check(token, scope)
+        if self._required_scopes:
+            token.require_scopes(*self._required_scopes)
         if self._on_event is not None:
             self._listeners.tell(Accepted(token_id=fingerprint(text), principal_key=token.principal_key))
-        return token
 
     def _adopt(self, found: object, text: str) -> AccessToken:
         """Take what the verifier returned: our kind of token, None, or that of an MCP verifier."""

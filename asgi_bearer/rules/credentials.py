@@ -1,4 +1,4 @@
-"""From the request's headers to its Bearer credentials (RFC 9110 section 11, RFC 6750 section 2.1). Floor 1.
+"""From the request's headers to its Bearer token (RFC 9110 section 11, RFC 6750 section 2.1). Floor 1.
 
 The rules: one Authorization line or none; the scheme in any case; one or more spaces; one b64token, looked at as bytes.
 Query, body, cookies, trailers and other headers are never a place for a token (OAuth 2.1 section 5.2).
@@ -6,7 +6,7 @@ Query, body, cookies, trailers and other headers are never a place for a token (
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from asgi_bearer.errors import InvalidRequest, InvalidToken, Reason
 
@@ -23,19 +23,8 @@ _TCHAR = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 _SCHEME = b"bearer"
 
 
-class Credentials(NamedTuple):
-    """What the Authorization header said."""
-
-    scheme: str
-    token: str
-
-    def __repr__(self) -> str:
-        """Show the scheme, and not the token."""
-        return f"Credentials({self.scheme})"
-
-
-def read_credentials(headers: Iterable[Iterable[bytes]]) -> Credentials | None:
-    """Return the Bearer credentials, or None where there are none or those of another scheme.
+def read_credentials(headers: Iterable[Iterable[bytes]]) -> str | None:
+    """Return the Bearer token, or None where there is none or credentials of another scheme.
 
     Raises `InvalidRequest` where they cannot be read or stand there twice, `InvalidToken` where the token is longer
     than 16 KiB. It does not look into the token.
@@ -51,11 +40,11 @@ def read_credentials(headers: Iterable[Iterable[bytes]]) -> Credentials | None:
     return None if value is None else _read_value(value)
 
 
-def _read_value(value: bytes) -> Credentials | None:
+def _read_value(value: bytes) -> str | None:
     # As nearly every client writes it; what follows the `if` gives these the same answer, and all the others theirs.
     token = value[7:]
     if value[:7] in _USUAL and token and len(token) <= MAX_TOKEN_BYTES and not token.translate(None, _B64TOKEN):
-        return Credentials("Bearer", token.decode("ascii"))
+        return token.decode("ascii")
     value = value.strip(b" \t")
     if value[:6].lower() != _SCHEME:
         return None
@@ -70,7 +59,7 @@ def _read_value(value: bytes) -> Credentials | None:
         raise InvalidToken(Reason.too_large)
     if not is_b64token(token):
         raise InvalidRequest
-    return Credentials("Bearer", token.decode("ascii"))
+    return token.decode("ascii")
 
 
 def is_b64token(token: bytes) -> bool:
