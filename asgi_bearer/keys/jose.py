@@ -387,8 +387,8 @@ class SigningKey:
 class SigningSecret:
     """An HMAC secret that signs with one algorithm. Raises `ValueError` where it is no secret (see `keys.secret`)."""
 
-    def __init__(self, secret: str | bytes, algorithm: str) -> None:
-        self._key = OctKey.import_key(import_secret(secret, algorithm))
+    def __init__(self, client_secret: str, algorithm: str) -> None:
+        self._key = OctKey.import_key(import_secret(client_secret, algorithm, name="client_secret"))
         self.algorithm = algorithm
 
     def sign(self, header: dict[str, Any], payload: dict[str, Any]) -> str:

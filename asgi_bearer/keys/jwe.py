@@ -44,6 +44,7 @@ class DecryptionKey:
             return None
         # Headers may repeat claims (RFC 7519 section 5.3), so that those which joserfc does not know are let through.
         registry = JWERegistry(algorithms=(*self._algorithms, *_CONTENT), strict_check_header=False)
+        registry.max_ciphertext_length = registry.max_protected_header_length = len(token)
         try:
             plaintext = decrypt_compact(token, self._key, registry=registry).plaintext
         except Exception:  # noqa: BLE001  # whatever joserfc says of bytes that somebody else wrote

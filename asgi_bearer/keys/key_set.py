@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from asgi_bearer.events import Listener
+    from asgi_bearer.keys.compact import Compact
     from asgi_bearer.remote.http import Transport
 
 MAX_KEYS = 128
@@ -85,6 +86,22 @@ def observe_keys(keys: KeySet, listener: Listener) -> None:
     observe = getattr(keys, "observe", None)
     if observe is not None:
         observe(listener)
+
+
+def find_signer(compact: Compact, keys: Sequence[Key]) -> Key | None:
+    """Return the one of `keys` whose signature it is."""
+    for key in keys:
+        if key.verify(compact.signing_input, compact.signature):
+            return key
+    return None
+
+
+async def find_newer_signer(compact: Compact, keys: KeySet) -> Key | None:
+    """Ask `keys` for what it may have by now, where it has a way of that, and return the one whose signature it is."""
+    find_again = getattr(keys, "find_again", None)
+    return (
+        None if find_again is None else find_signer(compact, await find_again(compact.header.kid, compact.header.alg))
+    )
 
 
 _NAMELESS = frozenset({None})

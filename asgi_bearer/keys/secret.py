@@ -44,8 +44,8 @@ _MAX_DECIMAL_DIGITS = 2467  # of 8192 bits
 _CURVES: tuple[ec.EllipticCurve, ...] = (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1())
 
 
-def import_secret(secret: str | bytes, algorithm: str) -> bytes:
-    """Return the bytes of an HMAC secret, or raise `ValueError` or `TypeError` with what to write instead.
+def import_secret(secret: str | bytes, algorithm: str, *, name: str = "secret") -> bytes:
+    """Return the bytes of an HMAC secret, or raise `ValueError` or `TypeError` with what to write instead of `name`.
 
     A raw key has no mark, so some random secrets look like one: of 32 random bytes one in sixteen (an Ed25519 key), of
     33, 49 or 67 one in 256 (a point, compressed), of 256, 384, 512, 768 or 1024 one in 27 (an RSA modulus). Random text
@@ -53,30 +53,30 @@ def import_secret(secret: str | bytes, algorithm: str) -> bytes:
     is NOT found out.
     """
     if not isinstance(secret, str | bytes):
-        message = f"secret is a str or bytes, not {type(secret).__name__}"
+        message = f"{name} is a str or bytes, not {type(secret).__name__}"
         raise TypeError(message)
-    data = _encode(secret) if isinstance(secret, str) else secret
+    data = _encode(secret, name) if isinstance(secret, str) else secret
     least = HASH_BYTES[algorithm]
     if len(data) < least:
         # RFC 7518 section 3.2
-        message = f"secret is shorter than the hash of {algorithm}: use at least {least} random bytes, not {len(data)}"
+        message = f"{name} is shorter than the hash of {algorithm}: use at least {least} random bytes, not {len(data)}"
         raise ValueError(message)
     form = public_key_form(data)
     if form is not None:
         message = (
-            f"secret is {form}: pass a public key as public_key= or jwks=, and as secret= only what nobody else knows"
+            f"{name} is {form}: pass a public key as public_key= or jwks=, and as {name}= only what nobody else knows"
         )
         raise ValueError(message)
     return data
 
 
-def _encode(secret: str) -> bytes:
+def _encode(secret: str, name: str) -> bytes:
     try:
         return secret.encode("utf-8")
     except UnicodeEncodeError:
         pass
     # Raised outside of the handler: the codec's error holds the secret.
-    message = "secret is no text (it has lone surrogates, as os.environ makes of bytes): pass it as bytes"
+    message = f"{name} is no text (it has lone surrogates, as os.environ makes of bytes): pass it as bytes"
     raise ValueError(message)
 
 

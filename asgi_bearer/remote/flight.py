@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_MANY = 64
+
 _tasks: set[asyncio.Task[None]] = set()
 
 _logger = logging.getLogger("asgi_bearer")
@@ -86,15 +88,23 @@ async def _fly(
 ) -> None:
     try:
         flight.result = await attempt()
+    except GeneratorExit:
+        # The event loop was closed under us: nobody is left to be told, and nothing to tell it with.
+        raise
     except BaseException as error:
         flight.failure = error
+        _land(flights, key, flight)
         if stops_the_loop(error):
             raise
         # Nobody above could handle it, and trio would end: the waiters are told.
         _logger.error("an attempt to reach the authorization server ended in %s", type(error).__name__)  # noqa: TRY400  # the text may hold anything
-    finally:
-        del flights[key]
-        flight.landed.set()
+    else:
+        _land(flights, key, flight)
+
+
+def _land(flights: dict[Hashable, Flight[T]], key: Hashable, flight: Flight[T]) -> None:
+    del flights[key]
+    flight.landed.set()
 
 
 def stops_the_loop(error: BaseException) -> bool:
@@ -111,6 +121,9 @@ def _spawn(run: Callable[[], Coroutine[None, None, None]]) -> None:
 
         trio.lowlevel.spawn_system_task(run, context=Context())
         return
+    if len(_tasks) > _MANY:
+        # Tasks of an event loop that was closed under them never end.
+        _tasks.difference_update([task for task in tuple(_tasks) if task.get_loop().is_closed()])
     task = asyncio.get_running_loop().create_task(run(), context=Context())
     _tasks.add(task)
     task.add_done_callback(_let_go)

@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 Transport: TypeAlias = httpx2.AsyncBaseTransport
 
 _MAX_CONNECTIONS = 64
+# Less than the 5 s after which servers close what is idle (uvicorn, Node, hyper): else a request meets a closing door.
+_KEEPALIVE = 3.0
 
 
 def require_transport(transport: object) -> Transport | None:
     """Return `transport`, an httpx2 transport or None; raise `TypeError` for anything else."""
-    if transport is None or callable(getattr(transport, "handle_async_request", None)):
+    is_object = not isinstance(transport, type)
+    if transport is None or (is_object and callable(getattr(transport, "handle_async_request", None))):
         return cast("Transport | None", transport)
-    message = f"transport is an httpx2 transport such as httpx2.AsyncHTTPTransport(), not {type(transport).__name__}"
+    what = type(transport).__name__ if is_object else "a class"
+    message = f"transport is an httpx2 transport such as httpx2.AsyncHTTPTransport(), not {what}"
     raise TypeError(message)
 
 
@@ -199,10 +203,9 @@ async def _read(answer: httpx2.Response, max_bytes: int) -> Response:
 
 
 def _open(context: ssl.SSLContext, max_connections: int = _MAX_CONNECTIONS) -> httpx2.AsyncBaseTransport:
+    limits = httpx2.Limits(max_connections=max_connections, keepalive_expiry=_KEEPALIVE)
     # A retry is for a connection that could not be opened or had gone stale: nothing was sent by then.
-    return httpx2.AsyncHTTPTransport(
-        verify=context, trust_env=False, retries=1, limits=httpx2.Limits(max_connections=max_connections)
-    )
+    return httpx2.AsyncHTTPTransport(verify=context, trust_env=False, retries=1, limits=limits)
 
 
 async def _ssl_context(url: str, given: ssl.SSLContext | None = None) -> ssl.SSLContext:

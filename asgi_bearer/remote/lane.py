@@ -1,7 +1,8 @@
 """How much of a server may be asked at once: places, a queue before them, and a pause after failures. Floor 2.
 
 The rules: so many attempts at once, a queue that is bounded in length and time, and nobody waits for a server that has
-failed several times in a row: after a pause one attempt probes it, and its outcome is everybody's.
+failed several times in a row: after a pause a few attempts probe it, and the first answer opens it to everybody.
+A few and not one: else whoever knows a request that it fails at could keep it closed with one request a pause.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_FAILURES = 5
+_PROBES = 3
 _MAX_PAUSE = 30.0
 
 
@@ -32,10 +35,12 @@ class Lane:
 
     - `places`: how many at once, in each event loop. `max_queue`: how many wait for a place. `wait`: seconds that they
       wait at most.
-    - `failures`: after so many in a row the lane is closed: for 2 seconds, and twice as long each time the probe fails,
-      up to 30, less up to a quarter of it at random.
-    - `blamed`: tells whether a `FetchError` says something of the server; one that does not counts for nothing.
+    - `longest`: how many seconds an attempt takes at most.
+    - `blamed`: tells whether a `FetchError` is the server's failure; one that is not counts as an answer.
     - `monotonic` and `uniform` are the clock and the source of jitter.
+
+    After five failures in a row the lane is closed: for 2 seconds, and twice as long each time three probes fail, up to
+    30, less up to a quarter of it at random.
     """
 
     def __init__(
@@ -44,7 +49,7 @@ class Lane:
         places: int,
         max_queue: int = 256,
         wait: float = 1.0,
-        failures: int = 5,
+        longest: float,
         blamed: Callable[[FetchError], bool],
         monotonic: Callable[[], float] = boottime,
         uniform: Callable[[float, float], float] = random.uniform,
@@ -52,7 +57,7 @@ class Lane:
         self._places = places
         self._max_queue = max_queue
         self._wait = wait
-        self._most_failures = failures
+        self._longest = longest
         self._blamed = blamed
         self._monotonic = monotonic
         self._uniform = uniform
@@ -60,7 +65,8 @@ class Lane:
         self._closings = 0
         self._pauses = 0
         self._closed_until: float | None = None
-        self._probing = False
+        self._probes = 0
+        self._probes_until = 0.0
 
     def require_room(self) -> None:
         """Raise `BusyError` where an attempt would be refused at once: then nothing need be begun for it."""
@@ -85,38 +91,55 @@ class Lane:
 
     async def _watched(self, attempt: Callable[[], Awaitable[T]]) -> T:
         closings = self._closings
-        # Where it is closed and we got here, its pause is over.
-        is_probe = self._probing = self._closed_until is not None
+        if self._closed_until is not None:
+            # We got here, so its pause is over.
+            self._count_probe()
         try:
             result = await attempt()
         except FetchError as error:
-            # Those that were under way when it was closed tell nothing new.
-            if self._blamed(error) and closings == self._closings:
+            if not self._blamed(error):
+                self._open()
+            elif closings == self._closings:
+                # Those that were under way when it was closed tell nothing new.
                 self._fail(error.retry_after or 0.0)
             raise
-        finally:
-            if is_probe:
-                self._probing = False
+        self._open()
+        return result
+
+    def _count_probe(self) -> None:
+        now = self._monotonic()
+        if now >= self._probes_until:
+            # Those before are over, be it without an outcome: cancelled, or with their event loop.
+            self._probes = 0
+            self._probes_until = now + self._longest
+        self._probes += 1
+
+    def _open(self) -> None:
         self._failures = self._pauses = 0
         self._closed_until = None
-        return result
 
     def _fail(self, retry_after: float) -> None:
         self._failures += 1
-        if self._failures < self._most_failures:
+        if self._failures < _FAILURES:
             return
         self._closings += 1
+        # So that three more close it again.
+        self._failures = _FAILURES - _PROBES
+        self._probes_until = 0.0
         self._pauses = min(self._pauses + 1, 10)
         pause = min(_MAX_PAUSE, 2.0**self._pauses) * self._uniform(0.75, 1.0)
         # RFC 9110 section 10.2.3, within reason
         self._closed_until = self._monotonic() + max(pause, min(retry_after, _MAX_PAUSE))
 
     def _require_open(self) -> None:
-        if self._closed_until is None:
+        # Once, since other threads open it, too.
+        closed_until = self._closed_until
+        if closed_until is None:
             return
-        left = self._closed_until - self._monotonic()
-        if left > 0 or self._probing:
-            raise BusyError("it has failed several times in a row", retry_after=max(1.0, left))
+        now = self._monotonic()
+        probed = self._probes >= _PROBES and now < self._probes_until
+        if now < closed_until or probed:
+            raise BusyError("it has failed several times in a row", retry_after=max(1.0, closed_until - now))
 
     def _at_hand(self) -> anyio.Semaphore:
         """Return the places of this event loop."""

@@ -12,16 +12,19 @@ from urllib.parse import urlencode
 import httpx2
 from authlib.integrations.httpx_client import AsyncOAuth2Client, OAuthError
 
+from asgi_bearer.remote.discovery import read_document
 from asgi_bearer.remote.http import FetchError, Limits, Request, fetch
 from asgi_bearer.rules.credentials import MAX_TOKEN_BYTES, is_b64token
+from asgi_bearer.rules.strict_json import NotStrictJSONError, parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from asgi_bearer.remote.http import Transport
+    from asgi_bearer.remote.http import Response, Transport
 
 _LIMITS = Limits(timeout=5.0, max_bytes=64 * 1024)
 _LONGEST = 366 * 86400
+_REFUSALS = frozenset({400, 401})
 
 
 class OwnToken(NamedTuple):
@@ -78,7 +81,19 @@ class _Bounded(httpx2.AsyncBaseTransport):
         body = await request.aread()
         ours = Request(method=request.method, url=str(request.url), headers=headers, body=body)
         answer = await fetch(ours, _LIMITS, self._transport)
+        _require_readable(answer)
         return httpx2.Response(answer.status, headers=dict(answer.headers), content=answer.body)
+
+
+def _require_readable(answer: Response) -> None:
+    """Raise `FetchError` unless it is a token, or a refusal as RFC 6749 section 5.2 writes it: strictly read."""
+    if answer.status not in _REFUSALS:
+        read_document(answer)
+        return
+    try:
+        parse_object(answer.body, max_bytes=_LIMITS.max_bytes)["error"]
+    except (NotStrictJSONError, KeyError):
+        raise FetchError(f"the token endpoint's answer is {answer.status}", status=answer.status) from None
 
 
 def _text(body: str | bytes | None) -> str:

@@ -10,6 +10,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterable
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 F = TypeVar("F")
 
 _GREATEST = sys.float_info.max
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile("[\x00-\x1f\x7f]")
 # RFC 3986 section 2: what a URL is written with, less the "#" before a fragment
 _URL = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
 
@@ -36,14 +39,26 @@ def warn_insecure(message: str) -> None:
 
 
 def text(name: str, value: object) -> str:
-    """Return `value`, a non-empty str."""
+    """Return `value`, a non-empty str that UTF-8 can write."""
     if not isinstance(value, str):
         message = f"{name} is a str, not {type(value).__name__}"
         raise TypeError(message)
     if not value:
         message = f"{name} is empty: write a value, or leave the option out"
         raise ValueError(message)
+    if _SURROGATE.search(value):
+        message = f"{name} is no text (it has lone surrogates, as os.environ makes of bytes): decode it as UTF-8"
+        raise ValueError(message)
     return value
+
+
+def credential(name: str, value: object) -> str:
+    """Return `value`, a client_id or client_secret: text without control characters (RFC 6749 appendix A)."""
+    found = text(name, value)
+    if _CONTROL.search(found):
+        message = f"{name} has a line break or another control character: read it from its file with .strip()"
+        raise ValueError(message)
+    return found
 
 
 def texts(name: str, value: object) -> tuple[str, ...]:
@@ -59,14 +74,19 @@ def texts(name: str, value: object) -> tuple[str, ...]:
 
 def audiences(name: str, value: object) -> tuple[str, ...]:
     """Return what `optional_texts` does; an audience is one identifier, so neither a list in a str nor a pattern."""
-    found = optional_texts(name, value)
-    for audience in found:
-        if audience == "*" or audience != "".join(audience.split()):
-            message = (
-                f"{name} is compared character by character, and {audience!r} is no audience: write ['first', 'second']"
-            )
-            raise ValueError(message)
-    return found
+    return tuple(_one_audience(name, audience) for audience in optional_texts(name, value))
+
+
+def audience(name: str, value: object) -> str:
+    """Return `value`, one audience."""
+    return _one_audience(name, text(name, value))
+
+
+def _one_audience(name: str, value: str) -> str:
+    if value == "*" or value != "".join(value.split()):
+        message = f"{name} is compared character by character, and {value!r} is no audience: write ['first', 'second']"
+        raise ValueError(message)
+    return value
 
 
 def optional_texts(name: str, value: object) -> tuple[str, ...]:
@@ -143,7 +163,16 @@ def choice(name: str, value: object, among: Sequence[str]) -> str:
 
 
 def function(name: str, value: F) -> F:
-    """Return `value`, something that can be called."""
+    """Return `value`, something that can be called, and that has its answer ready."""
+    found = async_function(name, value)
+    if iscoroutinefunction(found) or iscoroutinefunction(getattr(found, "__call__", None)):  # noqa: B004  # not whether
+        message = f"{name} is a plain function: write def, not async def"
+        raise TypeError(message)
+    return found
+
+
+def async_function(name: str, value: F) -> F:
+    """Return `value`, something that can be called and awaited."""
     if not callable(value):
         message = f"{name} is a function, not {type(value).__name__}"
         raise TypeError(message)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from asgi_bearer.keys.jose import ASYMMETRIC_ALGORITHMS, SECRET_ALGORITHMS, SigningKey, SigningSecret
 from asgi_bearer.rules import options
-from asgi_bearer.verifiers.client_auth import Authentication, client_text
+from asgi_bearer.verifiers.client_auth import Authentication
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ class Assertion:
         clock: Callable[[], float],
         random_text: Callable[[], str],
     ) -> None:
-        self.client_id: str = client_text("client_id", client_id)
+        self.client_id: str = options.credential("client_id", client_id)
         self.audience: str | None = None if audience is None else options.text("audience", audience)
         self._key = key
         self._header = {name: options.text(name, value) for name, value in header.items() if value is not None}
@@ -100,6 +100,7 @@ class ClientSecretJWT(Assertion):
         random_text: Callable[[], str] = _random_text,
     ) -> None:
         key = SigningSecret(client_secret, options.choice("algorithm", algorithm, SECRET_ALGORITHMS))
+        options.credential("client_secret", client_secret)
         super().__init__(
             client_id,
             key,

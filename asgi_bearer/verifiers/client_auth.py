@@ -8,13 +8,23 @@ from __future__ import annotations
 import base64
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 from urllib.parse import quote_plus
 
 from asgi_bearer.rules import options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+# The names of RFC 7591 section 2 and RFC 8705 section 2
+_OBJECTS = {
+    "client_secret_jwt": "ClientSecretJWT(...)",
+    "private_key_jwt": "PrivateKeyJWT(...)",
+    "tls_client_auth": "TLSClientAuth(...)",
+    "self_signed_tls_client_auth": "TLSClientAuth(...)",
+    "none": "NoClientAuth()",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +58,8 @@ class ClientSecretBasic:
     """
 
     def __init__(self, client_id: str, client_secret: str, *, encoding: Literal["form", "raw"] = "form") -> None:
-        self.client_id: str = client_text("client_id", client_id)
-        secret = client_text("client_secret", client_secret)
+        self.client_id: str = options.credential("client_id", client_id)
+        secret = options.credential("client_secret", client_secret)
         if options.choice("encoding", encoding, ("form", "raw")) == "raw":
             if ":" in client_id:
                 raise ValueError("client_id has a colon, which ends it where encoding='raw': write encoding='form'")
@@ -73,8 +83,8 @@ class ClientSecretPost:
     """`client_secret_post`: the secret in the form (RFC 6749 section 2.3.1), for servers that take nothing better."""
 
     def __init__(self, client_id: str, client_secret: str) -> None:
-        self.client_id: str = client_text("client_id", client_id)
-        form = {"client_id": client_id, "client_secret": client_text("client_secret", client_secret)}
+        self.client_id: str = options.credential("client_id", client_id)
+        form = {"client_id": client_id, "client_secret": options.credential("client_secret", client_secret)}
         self._authentication = Authentication(form=form)
 
     async def authenticate(self, issuer: str | None) -> Authentication:
@@ -100,11 +110,12 @@ class TLSClientAuth:
     """
 
     def __init__(self, client_id: str, ssl_context: ssl.SSLContext) -> None:
-        self.client_id: str = client_text("client_id", client_id)
+        self.client_id: str = options.credential("client_id", client_id)
         if not isinstance(ssl_context, ssl.SSLContext):
             message = f"ssl_context is an ssl.SSLContext that holds the certificate, not {type(ssl_context).__name__}"
             raise TypeError(message)
-        if ssl_context.verify_mode != ssl.CERT_REQUIRED or not ssl_context.check_hostname:
+        verifies = ssl_context.verify_mode == ssl.CERT_REQUIRED and ssl_context.check_hostname
+        if not verifies or ssl_context.protocol == ssl.PROTOCOL_TLS_SERVER:
             raise ValueError("ssl_context does not verify the server: write ssl.create_default_context()")
         self.ssl_context: ssl.SSLContext = ssl_context
         self._authentication = Authentication(form={"client_id": client_id})
@@ -126,13 +137,31 @@ class NoClientAuth:
     """
 
     def __init__(self, client_id: str | None = None) -> None:
-        self.client_id: str | None = None if client_id is None else client_text("client_id", client_id)
+        self.client_id: str | None = None if client_id is None else options.credential("client_id", client_id)
         self._authentication = Authentication(form={} if client_id is None else {"client_id": client_id})
 
     async def authenticate(self, issuer: str | None) -> Authentication:
         """Return the client_id, or nothing."""
         del issuer
         return self._authentication
+
+
+def require_client_auth(client_auth: object, client_id: object, client_secret: object) -> ClientAuth:
+    """Return the way of authenticating of that name, or that object, which has the credentials itself."""
+    if isinstance(client_auth, str):
+        if client_auth in _OBJECTS:
+            message = f"client_auth={client_auth!r} takes an object: write client_auth={_OBJECTS[client_auth]}"
+            raise ValueError(message)
+        return with_secret(client_auth, client_id, client_secret)
+    if isinstance(client_auth, type) or not callable(getattr(client_auth, "authenticate", None)):
+        message = (
+            "client_auth is 'client_secret_basic', 'client_secret_post', or an object such as PrivateKeyJWT(...), "
+            f"not {getattr(client_auth, '__name__', type(client_auth).__name__)}"
+        )
+        raise TypeError(message)
+    if client_id is not None or client_secret is not None:
+        raise ValueError("client_id and client_secret belong into the object that is client_auth: write them there")
+    return cast("ClientAuth", client_auth)
 
 
 def with_secret(method: object, client_id: object, client_secret: object) -> ClientSecretBasic | ClientSecretPost:
@@ -143,13 +172,4 @@ def with_secret(method: object, client_id: object, client_secret: object) -> Cli
         message = f"{name} needs client_id= and client_secret=: the endpoint answers nobody it does not know"
         raise ValueError(message)
     kind = ClientSecretBasic if name == "client_secret_basic" else ClientSecretPost
-    return kind(client_text("client_id", client_id), client_text("client_secret", client_secret))
-
-
-def client_text(name: str, value: object) -> str:
-    """Return `value`, a non-empty str that UTF-8 can write."""
-    found = options.text(name, value)
-    if any("\ud800" <= character <= "\udfff" for character in found):
-        message = f"{name} is no text (it has lone surrogates, as os.environ makes of bytes): decode it as UTF-8"
-        raise ValueError(message)
-    return found
+    return kind(cast("str", client_id), cast("str", client_secret))

@@ -124,7 +124,7 @@ class MultiIssuerVerifier:
             raise ValueError(message)
         self._opaque = None if opaque is None else _strategy("opaque", opaque)
         self._tenants = Tenants(
-            None if resolve is None else options.function("resolve", resolve),
+            None if resolve is None else options.async_function("resolve", resolve),
             ttl=options.seconds("resolve_ttl", resolve_ttl, least=1.0),
             timeout=options.seconds("resolve_timeout", resolve_timeout, least=0.001),
             size=options.count("max_tenants", max_tenants, least=1),

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from cachetools import LRUCache
 
 from asgi_bearer.access_token import AccessToken, Verdict
 from asgi_bearer.errors import InsufficientScope, InvalidToken, Reason, VerifierUnavailable
@@ -22,13 +25,13 @@ from asgi_bearer.rules import options
 from asgi_bearer.rules.claims import ClaimRules, Lifetime, check_claims, check_kind, read_verdict
 from asgi_bearer.rules.credentials import MAX_TOKEN_BYTES, is_b64token
 from asgi_bearer.verifiers.client_assertion import Assertion
-from asgi_bearer.verifiers.client_auth import ClientAuth, NoClientAuth, client_text, with_secret
+from asgi_bearer.verifiers.client_auth import ClientAuth, NoClientAuth, require_client_auth
 from asgi_bearer.verifiers.introspection_answer import Answers, PlainAnswers, SignedResponse
 from asgi_bearer.verifiers.introspection_endpoint import IntrospectionEndpoint
 from asgi_bearer.verifiers.token_cache import TokenCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Sequence
 
     from asgi_bearer.events import Listener
     from asgi_bearer.remote.http import Transport
@@ -40,8 +43,10 @@ _REFRESH_AT = 0.8
 _HITS_BEFORE_REFRESH = 2
 _QUEUE_SECONDS = 1.0
 _LONGEST_STALE = 60.0
-# What a server may answer because of this one token: it is up.
-_NOT_BLAMED = frozenset({400, 403})
+_MAX_QUESTIONS = 4096
+# What says that a server can answer nobody. All else it may answer because of this one token: it is up.
+_ANSWERS_NOBODY = frozenset({401, 429})
+_SERVER_ERROR = 500
 
 
 class _Known:
@@ -57,12 +62,27 @@ class _Known:
         self.hits = 0
 
 
+class _Question:
+    """That a token is being asked about, and since when on the monotonic clock.
+
+    Only the newest question about a token may be remembered, and none that was under way when it was forgotten.
+    """
+
+    __slots__ = ("asked",)
+
+    def __init__(self, asked: float) -> None:
+        self.asked = asked
+
+
 class _Failed(NamedTuple):
     """Why a token could not be asked about a moment ago. Not the error itself: its traceback leads to the token."""
 
     message: str
     retry_after: float
     until: float
+
+
+_Outcome: TypeAlias = _Known | InvalidToken | FetchError
 
 
 class IntrospectionTokenVerifier:
@@ -90,7 +110,7 @@ class IntrospectionTokenVerifier:
 
     - `cache_ttl`: seconds (30) for which "active" is remembered, never past exp: so long a revocation may go unnoticed.
       0 asks on every request. A token in use is asked about again ahead of that, in the background. `cache_size`: how
-      many active tokens (10000).
+      many active tokens (10000); 0 remembers none. Nothing is remembered of a token longer than 8 KiB.
     - `negative_ttl`: seconds (5) for "inactive". A failure is the answer to the same token for one second.
     - `stale_if_error`: seconds (0, at most 60) for which, after its time and never past exp, an answer goes on serving
       while the server cannot be asked. A revocation may go unnoticed for so much longer.
@@ -143,7 +163,7 @@ class IntrospectionTokenVerifier:
         self._clock = options.function("clock", clock)
         self._monotonic = options.function("monotonic", monotonic)
         source = _source(introspection_endpoint, issuer, transport, allow_insecure_http=allow, monotonic=monotonic)
-        auth = _client_auth(client_auth, client_id, client_secret)
+        auth = require_client_auth(client_auth, client_id, client_secret)
         _require_fit(auth, source, issuer)
         self._rules = _rules(issuer, server_url, audience, options.seconds("leeway", leeway, most=300.0))
         self.required_scopes: tuple[str, ...] = options.scopes("required_scopes", required_scopes)
@@ -153,12 +173,14 @@ class IntrospectionTokenVerifier:
         self._active: TokenCache[_Known] = TokenCache(options.count("cache_size", cache_size))
         self._inactive: TokenCache[float] = TokenCache(_SMALL_CACHE)
         self._failed: TokenCache[_Failed] = TokenCache(_SMALL_CACHE)
-        self._forgotten = 0
+        self._questions: LRUCache[bytes, _Question] = LRUCache(_MAX_QUESTIONS)
+        # Of the questions, and of what is remembered of their answers; held on a miss alone, and never across an await.
+        self._lock = Lock()
         self._accept = None if accept is None else options.function("accept", accept)
+        self._timeout = options.seconds("timeout", timeout, least=0.001)
         self._known_lane = self._lane("known_at_once", known_at_once)
         self._new_lane = self._lane("new_at_once", new_at_once)
-        self._flights: Flights[_Known | InvalidToken | FetchError] = Flights()
-        self._timeout = options.seconds("timeout", timeout, least=0.001)
+        self._flights: Flights[_Outcome] = Flights()
         self._answers = _answers(
             response,
             source,
@@ -175,11 +197,12 @@ class IntrospectionTokenVerifier:
             auth,
             self._answers,
             issuer=issuer,
-            hint=None if token_type_hint is None else client_text("token_type_hint", token_type_hint),
+            hint=None if token_type_hint is None else options.text("token_type_hint", token_type_hint),
             timeout=self._timeout,
             most_at_once=known_at_once + new_at_once,
             transport=transport,
             clock=clock,
+            monotonic=monotonic,
         )
         if not self._rules.audiences:
             options.warn_insecure(
@@ -216,10 +239,11 @@ class IntrospectionTokenVerifier:
 
         An answer that is on its way is not remembered, and is given to no request that comes after this.
         """
-        self._forgotten += 1
         key = self._active.key(token)
-        for cache in (self._active, self._inactive, self._failed):
-            cache.drop(key)
+        with self._lock:
+            self._questions.pop(key, None)
+            for cache in (self._active, self._inactive, self._failed):
+                cache.drop(key)
 
     async def prefetch(self) -> None:
         """Find the endpoint, and the keys of signed answers, ahead of the first token. Raises `VerifierUnavailable`."""
@@ -280,36 +304,43 @@ class IntrospectionTokenVerifier:
         with suppress(BusyError):
             self._launch(key, token, self._known_lane)
 
-    def _launch(self, key: bytes, token: str, lane: Lane) -> Flight[_Known | InvalidToken | FetchError]:
-        # With cache_ttl=0 every request has an answer of its own: a shared one could be older than a revocation. And
-        # none that was on its way when the token was forgotten is for those who ask after that.
-        flight_key: Hashable = (key, self._forgotten) if self._cache_ttl else object()
-        if self._flights.under_way(flight_key) is None:
-            lane.require_room()
-        forgotten = self._forgotten
-        return self._flights.launch(flight_key, lambda: self._attempt(key, token, lane, forgotten))
+    def _launch(self, key: bytes, token: str, lane: Lane) -> Flight[_Outcome]:
+        with self._lock:
+            question = self._questions.get(key)
+            if question is None or not self._may_join(key, question):
+                lane.require_room()
+                question = self._questions[key] = _Question(self._monotonic())
+        return self._flights.launch((key, question), lambda: self._attempt(key, token, lane, question))
 
-    async def _attempt(self, key: bytes, token: str, lane: Lane, forgotten: int) -> _Known | InvalidToken | FetchError:
+    def _may_join(self, key: bytes, question: _Question) -> bool:
+        # Not one whose answer may be older than answers may be: with cache_ttl=0 every request has its own.
+        is_young = self._monotonic() - question.asked < self._cache_ttl
+        return is_young and self._flights.under_way((key, question)) is not None
+
+    async def _attempt(self, key: bytes, token: str, lane: Lane, question: _Question) -> _Outcome:
         """Ask, and remember the answer even where nobody waits for it any more."""
         try:
             asked, claims = await lane.run(lambda: self._introspect(token))
-        except BusyError as error:
-            return error
-        except FetchError as error:
-            if self._cache_ttl:
-                until = self._monotonic() + _ERROR_TTL
-                self._failed.put(key, _Failed(f"introspection: {error}", error.retry_after or 1.0, until), token)
-            return error
-        try:
-            known = self._read(claims, asked)
-        except InvalidToken as error:
+            outcome: _Outcome = self._read(claims, asked)
+        except (FetchError, InvalidToken) as error:
+            # Its traceback leads to the token, and it may lie about for as long as somebody waits.
+            outcome = error.with_traceback(None)
+        with self._lock:
+            if self._questions.get(key) is question:
+                del self._questions[key]
+                self._remember(key, token, outcome)
+        return outcome
+
+    def _remember(self, key: bytes, token: str, outcome: _Outcome) -> None:
+        if isinstance(outcome, _Known):
+            self._active.put(key, outcome, token)
+        elif isinstance(outcome, InvalidToken):
             self._active.drop(key)
-            if error.reason == Reason.inactive and forgotten == self._forgotten:
+            if outcome.reason == Reason.inactive:
                 self._inactive.put(key, self._monotonic() + self._negative_ttl, token)
-            return error
-        if forgotten == self._forgotten:
-            self._active.put(key, known, token)
-        return known
+        elif self._cache_ttl and not isinstance(outcome, BusyError):
+            until = self._monotonic() + _ERROR_TTL
+            self._failed.put(key, _Failed(f"introspection: {outcome}", outcome.retry_after or 1.0, until), token)
 
     async def _introspect(self, token: str) -> tuple[float, dict[str, Any]]:
         # The time of the question, since what is answered may be as old as that; not that of its queueing.
@@ -324,6 +355,8 @@ class IntrospectionTokenVerifier:
         if token_type.lower() == "dpop" and "cnf" not in claims:
             # RFC 9449 section 7.1: bound to a key that the answer does not name
             raise InvalidToken(Reason.binding)
+        if not isinstance(claims.get("username", ""), str):
+            raise InvalidToken(Reason.claim_type)
         # Some endpoints answer for ID and refresh tokens as well.
         check_kind(claims)
         lifetime = check_claims(claims, self._rules, self._clock())
@@ -332,11 +365,17 @@ class IntrospectionTokenVerifier:
 
     def _lane(self, name: str, at_once: object) -> Lane:
         places = options.count(name, at_once, least=1)
-        return Lane(places=places, wait=_QUEUE_SECONDS, blamed=_blamed, monotonic=self._monotonic)
+        return Lane(
+            places=places,
+            wait=_QUEUE_SECONDS,
+            longest=self._timeout,
+            blamed=_answers_nobody,
+            monotonic=self._monotonic,
+        )
 
 
-def _blamed(error: FetchError) -> bool:
-    return error.status not in _NOT_BLAMED
+def _answers_nobody(error: FetchError) -> bool:
+    return error.status is None or error.status >= _SERVER_ERROR or error.status in _ANSWERS_NOBODY
 
 
 def _source(
@@ -348,27 +387,13 @@ def _source(
     monotonic: Callable[[], float],
 ) -> str | Discovery:
     if issuer is not None:
-        options.text("issuer", issuer)
+        options.audience("issuer", issuer)
     if endpoint is not None:
         return options.url("introspection_endpoint", endpoint, allow_insecure_http=allow_insecure_http)
     if issuer is None:
         message = "IntrospectionTokenVerifier needs introspection_endpoint='https://...', or issuer= to find it"
         raise ValueError(message)
     return Discovery(issuer, allow_insecure_http=allow_insecure_http, transport=transport, monotonic=monotonic)
-
-
-def _client_auth(client_auth: object, client_id: str | None, client_secret: str | None) -> ClientAuth:
-    if isinstance(client_auth, str):
-        return with_secret(client_auth, client_id, client_secret)
-    if isinstance(client_auth, type) or not callable(getattr(client_auth, "authenticate", None)):
-        message = (
-            "client_auth is 'client_secret_basic', 'client_secret_post', or an object such as PrivateKeyJWT(...), "
-            f"not {getattr(client_auth, '__name__', type(client_auth).__name__)}"
-        )
-        raise TypeError(message)
-    if client_id is not None or client_secret is not None:
-        raise ValueError("client_id and client_secret belong into the object that is client_auth: write them there")
-    return cast("ClientAuth", client_auth)
 
 
 def _require_fit(auth: ClientAuth, source: str | Discovery, issuer: str | None) -> None:
@@ -385,6 +410,8 @@ def _require_fit(auth: ClientAuth, source: str | Discovery, issuer: str | None) 
 def _answers(response: object, source: str | Discovery, issuer: str | None, auth: ClientAuth, **shared: Any) -> Answers:
     if isinstance(response, SignedResponse):
         signed = response
+    elif response is SignedResponse:
+        raise TypeError("response is an object, not the class: write response=SignedResponse(...)")
     elif options.choice("response", response, ("json", "jwt")) == "json":
         return PlainAnswers()
     else:
@@ -401,7 +428,7 @@ def _rules(
     issuer: str | None, server_url: str | None, audience: str | Sequence[str] | None, leeway: float
 ) -> ClaimRules:
     audiences = options.audiences("audience", audience)
-    own = () if server_url is None else (options.text("server_url", server_url),)
+    own = () if server_url is None else (options.audience("server_url", server_url),)
     return ClaimRules(
         issuers=frozenset(() if issuer is None else (issuer,)),
         audiences=frozenset(audiences or own),

@@ -12,7 +12,14 @@ from asgi_bearer.errors import InvalidToken, VerifierUnavailable
 from asgi_bearer.keys.compact import MAX_PAYLOAD_BYTES, Compact, CompactReader, parse_json
 from asgi_bearer.keys.jose import ASYMMETRIC_ALGORITHMS, with_other_names
 from asgi_bearer.keys.jwe import DecryptionKey
-from asgi_bearer.keys.key_set import RemoteKeySet, observe_keys, prefetch_keys, require_key_set
+from asgi_bearer.keys.key_set import (
+    RemoteKeySet,
+    find_newer_signer,
+    find_signer,
+    observe_keys,
+    prefetch_keys,
+    require_key_set,
+)
 from asgi_bearer.remote.discovery import Discovery, read_document, require_success
 from asgi_bearer.remote.http import FetchError
 from asgi_bearer.rules import options
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
 
 _MEDIA_TYPE = "application/token-introspection+jwt"
 _TYP = "token-introspection+jwt"
+_ANSWERED = 200
 
 
 class Answers(Protocol):
@@ -148,16 +156,16 @@ class SignedAnswers:
         require_success(response)
         if response.headers.get("content-type", "").partition(";")[0].strip().lower() != _MEDIA_TYPE:
             # RFC 9701 section 8.1: plain JSON in its place would be a way around the signature.
-            raise FetchError("the answer is not signed, and a signed one was asked for", status=response.status)
+            raise _none("the answer is not signed, and a signed one was asked for")
         try:
             compact = self._reader.read(self._decrypted(response.body))
             await self._verify(compact)
             claims = parse_json(compact.payload, MAX_PAYLOAD_BYTES)
             self._check(claims, asked)
         except InvalidToken as error:
-            raise FetchError(f"the signed answer does not hold: {error.reason}", status=response.status) from None
+            raise _none(f"the signed answer does not hold: {error.reason}") from None
         except VerifierUnavailable as error:
-            raise FetchError(error.message, retry_after=error.retry_after) from None
+            raise FetchError(error.message, status=_ANSWERED, retry_after=error.retry_after) from None
         said = claims.get("token_introspection")
         return _require_verdict(said if isinstance(said, dict) else {})
 
@@ -175,33 +183,38 @@ class SignedAnswers:
             return text
         signed = self._decryption_key.decrypt(text)
         if signed is None:
-            raise FetchError("the answer is not encrypted to the decryption_key, or not in a way that is taken")
+            raise _none("the answer is not encrypted to the decryption_key, or not in a way that is taken")
         return signed
 
     async def _verify(self, compact: Compact) -> None:
         header = compact.header
         if header.typ != _TYP:
             # RFC 9701 section 5: else an access token could stand for an answer.
-            raise FetchError("the answer's typ is not token-introspection+jwt")
+            raise _none("the answer's typ is not token-introspection+jwt")
         if header.alg not in self._algorithms:
-            raise FetchError("the answer is not signed with SignedResponse(algorithm=)")
+            raise _none("the answer is not signed with SignedResponse(algorithm=)")
         keys = await self._keys.find(header.kid, header.alg)
-        if not any(key.verify(compact.signing_input, compact.signature) for key in keys):
-            raise FetchError("the answer's signature does not hold")
+        if not (find_signer(compact, keys) or await find_newer_signer(compact, self._keys)):
+            raise _none("the answer's signature does not hold")
         self._reader.remember(compact)
 
     def _check(self, claims: dict[str, Any], asked: float) -> None:
         check_claims(claims, self._rules, self._clock())
         if self._client_id not in read_audience(claims):
-            raise FetchError("the answer is for another client: its aud does not name our client_id")
+            raise _none("the answer is for another client: its aud does not name our client_id")
         if claims["iat"] < asked - self._rules.leeway:
-            raise FetchError("the answer is older than the question")
+            raise _none("the answer is older than the question")
         if "sub" in claims or "exp" in claims:
             # RFC 9701 section 5: they would make it look like the token that it is about.
-            raise FetchError("the answer has sub or exp beside token_introspection")
+            raise _none("the answer has sub or exp beside token_introspection")
 
 
 def _require_verdict(said: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(said.get("active"), bool):
-        raise FetchError("the answer's active is not true or false (RFC 7662 section 2.2)")
+        raise _none("the answer's active is not true or false (RFC 7662 section 2.2)")
     return said
+
+
+def _none(message: str) -> FetchError:
+    """Return the error for an answer that says nothing; its status tells that there was one."""
+    return FetchError(message, status=_ANSWERED)

@@ -7,8 +7,11 @@ The rules: a question goes to the configured server alone, with one way of showi
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
+
+import anyio
 
 from asgi_bearer.errors import VerifierUnavailable
 from asgi_bearer.remote.discovery import Discovery
@@ -31,13 +34,14 @@ _REFUSES_US = frozenset({400, 401, 403})
 _GONE = frozenset({404, 410})
 _GONE_BEFORE_REDISCOVERY = 3
 _NAME = "introspection_endpoint"
+_QUIET = 60.0
 
 
 class IntrospectionEndpoint:
     """The endpoint at `address`, or in the metadata of a `Discovery`.
 
     `auth` shows it who we are; `answers` is the kind of answer to ask for; `hint` the token_type_hint; `timeout` in
-    seconds; `most_at_once` how many questions there may be at a time; `clock` the wall clock.
+    seconds for all of a question; `most_at_once` how many there may be at a time; `clock` the wall clock.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class IntrospectionEndpoint:
         most_at_once: int,
         transport: Transport | None,
         clock: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
         self._address = address
         self._auth = auth
@@ -61,12 +66,20 @@ class IntrospectionEndpoint:
         self._hint = hint
         self._limits = Limits(timeout=timeout, max_bytes=_MAX_BYTES)
         self._clock = clock
+        self._monotonic = monotonic
+        self._quiet_until = -math.inf
         # Twice what is used at once: a connection that is being closed counts, too.
         self._pool = Pool(transport, getattr(auth, "ssl_context", None), max_connections=2 * most_at_once)
         self._gone = 0
 
     async def introspect(self, token: str) -> dict[str, Any]:
         """Return what is said of `token`; `active` in it is true or false. Raises `FetchError`."""
+        # Finding the endpoint, our own token and the keys of the answer included.
+        with anyio.move_on_after(self._limits.timeout):
+            return await self._introspect(token)
+        raise FetchError(f"no answer within {self._limits.timeout:g} s")
+
+    async def _introspect(self, token: str) -> dict[str, Any]:
         url = await self._url()
         asked = self._clock()
         authentication = await self._authentication()
@@ -75,8 +88,7 @@ class IntrospectionEndpoint:
             response = await self._post(url, token, await self._authentication())
         self._gone = self._gone + 1 if response.status in _GONE else 0
         if response.status in _REFUSES_US:
-            what = "the introspection endpoint refuses this server (%d): check client_id, client_secret and client_auth"
-            _logger.error(what, response.status)
+            self._say_refused(response.status)
         return await self._answers.read(response, asked=asked)
 
     async def prefetch(self) -> None:
@@ -108,6 +120,14 @@ class IntrospectionEndpoint:
             return await self._auth.authenticate(self._issuer)
         except VerifierUnavailable as error:
             raise FetchError(error.message, retry_after=error.retry_after) from None
+
+    def _say_refused(self, status: int) -> None:
+        now = self._monotonic()
+        # Once in a while: an odd token may be the cause, and whoever has one has many.
+        if now >= self._quiet_until:
+            self._quiet_until = now + _QUIET
+            what = "the introspection endpoint refuses this server (%d): check client_id, client_secret and client_auth"
+            _logger.error(what, status)
 
     def _may_renew(self, authentication: Authentication) -> bool:
         renew = getattr(self._auth, "renew", None)

@@ -23,6 +23,8 @@ from asgi_bearer.keys.key_set import (
     KeySet,
     RemoteKeySet,
     StaticKeySet,
+    find_newer_signer,
+    find_signer,
     observe_keys,
     prefetch_keys,
     require_key_set,
@@ -192,7 +194,7 @@ class JWTVerifier:
         # Before the keys are found: a set that changes meanwhile then makes the entry be looked at again.
         generation = self._keys.current()
         keys = await self._keys.find(compact.header.kid, compact.header.alg)
-        key = _signer(compact, keys) or await self._signer_after_all(compact, keys)
+        key = find_signer(compact, keys) or await self._find_newer(compact, keys)
         self._reader.remember(compact)
         claims = parse_json(compact.payload, MAX_PAYLOAD_BYTES)
         check_kind(claims)
@@ -204,23 +206,13 @@ class JWTVerifier:
         end = min(lifetime.end, now + self._cache_ttl)
         return verdict, now, end, key.thumbprint, generation
 
-    async def _signer_after_all(self, compact: Compact, keys: Sequence[Key]) -> Key:
-        """Ask the key set for keys that it may have by now, where it has a way of that; refuse the token otherwise."""
+    async def _find_newer(self, compact: Compact, keys: Sequence[Key]) -> Key:
         if not keys:
             raise InvalidToken(Reason.unknown_key)
-        find_again = getattr(self._keys, "find_again", None)
-        newer = () if find_again is None else await find_again(compact.header.kid, compact.header.alg)
-        key = _signer(compact, newer)
+        key = await find_newer_signer(compact, self._keys)
         if key is None:
             raise InvalidToken(Reason.signature)
         return key
-
-
-def _signer(compact: Compact, keys: Sequence[Key]) -> Key | None:
-    for key in keys:
-        if key.verify(compact.signing_input, compact.signature):
-            return key
-    return None
 
 
 def _algorithms(algorithm: str | Sequence[str] | None, *, secret: bool) -> tuple[str, ...]:

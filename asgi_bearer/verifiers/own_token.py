@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal
 
+import anyio
+
 from asgi_bearer.errors import VerifierUnavailable
 from asgi_bearer.remote.discovery import Discovery
 from asgi_bearer.remote.document import boottime
@@ -16,7 +18,7 @@ from asgi_bearer.remote.http import FetchError, require_transport
 from asgi_bearer.remote.token_endpoint import OwnToken, client_credentials
 from asgi_bearer.rules import options
 from asgi_bearer.rules.credentials import is_b64token
-from asgi_bearer.verifiers.client_auth import Authentication, client_text, with_secret
+from asgi_bearer.verifiers.client_auth import Authentication, with_secret
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -36,8 +38,8 @@ class BearerToken:
     """
 
     def __init__(self, source: Callable[[], Awaitable[str]], *, client_id: str | None = None) -> None:
-        self.client_id: str | None = None if client_id is None else client_text("client_id", client_id)
-        self._source = options.function("source", source)
+        self.client_id: str | None = None if client_id is None else options.credential("client_id", client_id)
+        self._source = options.async_function("source", source)
         self._held = _HeldToken(self._get, boottime)
 
     async def authenticate(self, issuer: str | None) -> Authentication:
@@ -82,7 +84,7 @@ class ClientCredentials:
         transport: Transport | None = None,
         monotonic: Callable[[], float] = boottime,
     ) -> None:
-        self.client_id: str = client_text("client_id", client_id)
+        self.client_id: str = options.credential("client_id", client_id)
         self._auth = with_secret(client_auth, client_id, client_secret)
         self._endpoint = _token_endpoint(token_endpoint, issuer, transport, allow_insecure_http=allow_insecure_http)
         self._scopes = options.scopes("scopes", scopes)
@@ -140,10 +142,15 @@ class _HeldToken:
 
     async def _attempt(self) -> Authentication | FetchError:
         asked = self._monotonic()
+        got: OwnToken | None = None
         try:
-            got = await self._get()
+            # In a task of its own, nobody else's deadline ends it.
+            with anyio.move_on_after(_SECONDS):
+                got = await self._get()
         except FetchError as error:
-            return error
+            return error.with_traceback(None)
+        if got is None:
+            return FetchError(f"no token of our own within {_SECONDS:g} s")
         self._until = math.inf if got.seconds is None else asked + 0.9 * got.seconds
         self._authentication = Authentication(headers={"authorization": f"Bearer {got.token}"})
         return self._authentication

@@ -48,6 +48,12 @@ def test_a_header_that_repeats_claims_is_none_the_worse() -> None:
     assert DecryptionKey(RSA_PEM).decrypt(token) == INNER
 
 
+def test_it_may_be_as_long_as_an_answer_may_be() -> None:
+    inner = "a" * 190_000
+
+    assert DecryptionKey(RSA_PEM).decrypt(encrypted(RSA_PEM, "RSA-OAEP-256", text=inner, pad="a" * 4000)) == inner
+
+
 def with_header(token: str, **members: Any) -> str:
     header = json.dumps({"alg": "RSA-OAEP-256", "enc": "A256GCM", **members}).encode()
     return ".".join([encode_segment(header).decode(), *token.split(".")[1:]])
@@ -77,7 +83,6 @@ GOOD = encrypted(RSA_PEM, "RSA-OAEP-256")
         pytest.param(with_header(GOOD, kid=5), id="kid is a number"),
         pytest.param(with_header(GOOD, pad="a" * 20_000), id="a header too long"),
         pytest.param(encrypted(RSA_PEM, "RSA-OAEP-256", text="\u00e9"), id="text beyond ASCII"),
-        pytest.param(encrypted(RSA_PEM, "RSA-OAEP-256", text="a" * 200_000), id="too long"),
         pytest.param(
             jwe.encrypt_compact({"alg": "dir", "enc": "A128GCM"}, INNER, OctKey.generate_key(128)), id="a shared key"
         ),

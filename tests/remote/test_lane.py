@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -42,6 +43,7 @@ class Server:
 def lane(**options: Any) -> Lane:
     defaults: dict[str, Any] = {
         "places": 2,
+        "longest": 10.0,
         "blamed": lambda error: error.status != 400,
         "monotonic": Clock(0),
         "uniform": lambda _low, high: high,
@@ -157,29 +159,51 @@ async def test_a_success_in_between_starts_the_count_again() -> None:
     it.require_room()
 
 
-async def test_what_says_nothing_of_the_server_counts_for_nothing() -> None:
+ODD = FetchError("the token is odd", status=400)
+
+
+async def test_an_answer_that_is_no_failure_of_the_server_is_an_answer() -> None:
     it = lane()
 
-    await fail(it, 20, FetchError("the token is odd", status=400))
+    for _ in range(5):
+        await fail(it, 4)
+        await fail(it, 1, ODD)
 
     it.require_room()
 
 
-async def test_after_the_pause_one_probe_goes_and_its_success_lets_everybody_in() -> None:
+async def test_after_the_pause_three_probes_go_and_a_success_lets_everybody_in() -> None:
     clock = Clock(0)
-    it, server = lane(monotonic=clock), Server()
+    it, server = lane(places=5, monotonic=clock), Server()
     await fail(it, 5)
     clock.advance(2)
     server.gate = anyio.Event()
 
     outcomes = await outcomes_of(5, lambda: it.run(server.ask), server.gate.set)
 
-    assert server.asked == 1
-    assert outcomes.count("answer") == 1
+    assert server.asked == 3
+    assert outcomes.count("answer") == 3
     assert await outcomes_of(5, lambda: it.run(server.ask)) == ["answer"] * 5
 
 
-async def test_each_probe_that_fails_doubles_the_pause_up_to_half_a_minute() -> None:
+@pytest.mark.parametrize("answer", [None, ODD], ids=["a success", "no failure of the server"])
+async def test_one_probe_that_fails_does_not_close_it_to_the_next(answer: FetchError | None) -> None:
+    clock = Clock(0)
+    it = lane(monotonic=clock)
+    await fail(it, 5)
+    clock.advance(2)
+
+    await fail(it, 2)
+    if answer is None:
+        await it.run(Server().ask)
+    else:
+        await fail(it, 1, answer)
+
+    await fail(it, 4)
+    it.require_room()
+
+
+async def test_three_probes_that_fail_double_the_pause_up_to_half_a_minute() -> None:
     clock, pauses = Clock(0), []
     it = lane(monotonic=clock)
     await fail(it, 5)
@@ -187,7 +211,7 @@ async def test_each_probe_that_fails_doubles_the_pause_up_to_half_a_minute() -> 
     for _ in range(12):
         pauses.append((await refusal_of(it)).retry_after)
         clock.advance(pauses[-1] or 0)
-        await fail(it, 1)
+        await fail(it, 3)
 
     assert pauses == [2, 4, 8, 16, 30, *[30] * 7]
     clock.advance(30)
@@ -240,23 +264,47 @@ async def test_who_had_waited_for_a_place_is_refused_when_it_closed_meanwhile() 
 
 
 @pytest.mark.parametrize("end", ["cancelled", "a bug"])
-async def test_a_probe_that_has_no_outcome_lets_another_one_go(end: str) -> None:
+async def test_probes_that_have_no_outcome_are_in_the_way_no_longer_than_they_could_have_taken(end: str) -> None:
     clock = Clock(0)
-    it = lane(monotonic=clock)
+    it = lane(places=3, longest=4.0, monotonic=clock)
     await fail(it, 5)
     clock.advance(2)
-    if end == "cancelled":
+    for _ in range(3):
+        if end == "cancelled":
+            server = Server()
+            server.gate = anyio.Event()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(it.run, server.ask)
+                await anyio.wait_all_tasks_blocked()
+                tasks.cancel_scope.cancel()
+        else:
+            with pytest.raises(RuntimeError):
+                await it.run(Server(RuntimeError("a bug")).ask)
+
+    assert (await refusal_of(it)).retry_after == 1.0
+    clock.advance(4)
+    assert await it.run(Server().ask) == "answer"
+
+
+def test_probes_that_ended_with_their_event_loop_are_in_the_way_of_none_in_another() -> None:
+    clock = Clock(0)
+    it = lane(places=3, longest=4.0, monotonic=clock)
+
+    async def probe_and_leave() -> None:
         server = Server()
         server.gate = anyio.Event()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(it.run, server.ask)
-            await anyio.wait_all_tasks_blocked()
-            tasks.cancel_scope.cancel()
-    else:
-        with pytest.raises(RuntimeError):
-            await it.run(Server(RuntimeError("a bug")).ask)
+        probes = [asyncio.ensure_future(it.run(server.ask)) for _ in range(3)]
+        await anyio.wait_all_tasks_blocked()
+        assert server.asked == len(probes)
 
-    assert await it.run(Server().ask) == "answer"
+    async def answer() -> str:
+        return "answer"
+
+    anyio.run(fail, it, 5)
+    clock.advance(2)
+    anyio.run(probe_and_leave)
+    clock.advance(4)
+    assert anyio.run(it.run, answer) == "answer"
 
 
 def test_each_event_loop_has_places_of_its_own() -> None:

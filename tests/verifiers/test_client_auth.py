@@ -318,6 +318,14 @@ async def test_in1_the_hint_is_what_it_is_told_to_be(hint: str | None) -> None:
 
 
 P256 = signing_key("ES256").private_pem
+
+
+def serving_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.check_hostname, context.verify_mode = True, ssl.CERT_REQUIRED
+    return context
+
+
 WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: ClientSecretBasic("", "s"), ValueError, "client_id is empty"),
     (lambda: ClientSecretBasic("rs", ""), ValueError, "client_secret is empty"),
@@ -325,13 +333,17 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: ClientSecretBasic("a:b", "s", encoding="raw"), ValueError, "client_id has a colon, which ends it where"),
     (lambda: ClientSecretBasic("a", "s", encoding=cast("Any", 1)), TypeError, "encoding is one of 'form', 'raw'"),
     (lambda: ClientSecretPost("rs", "\udcff"), ValueError, "client_secret is no text"),
-    (lambda: ClientSecretJWT("rs", "short"), ValueError, "secret is shorter than the hash of HS256"),
+    (lambda: ClientSecretJWT("rs", "short"), ValueError, "client_secret is shorter than the hash of HS256"),
+    (lambda: ClientSecretJWT("rs", LONG_SECRET + "\n"), ValueError, "client_secret has a line break"),
+    (lambda: ClientSecretJWT("rs", cast("str", 5)), TypeError, "client_secret is a str or bytes, not int"),
+    (lambda: ClientSecretBasic("rs", "s\n"), ValueError, "client_secret has a line break or another control character"),
+    (lambda: ClientSecretPost("rs\r", "s"), ValueError, "client_id has a line break or another control character"),
     (lambda: ClientSecretJWT("rs", LONG_SECRET[:40], algorithm="HS512"), ValueError, "shorter than the hash of HS512"),
     (lambda: ClientSecretJWT("rs", LONG_SECRET, algorithm=cast("Any", "RS256")), ValueError, "algorithm is one of 'HS"),
     (
         lambda: ClientSecretJWT("rs", signing_key("ES256").public_pem),
         ValueError,
-        "secret is a key or certificate in PEM",
+        "client_secret is a key or certificate in PEM",
     ),
     (lambda: ClientSecretJWT("rs", LONG_SECRET, audience=""), ValueError, "audience is empty"),
     (
@@ -347,10 +359,23 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: PrivateKeyJWT("rs", cast("Any", b"PEM")), TypeError, "private key is PEM as str, not bytes"),
     (lambda: PrivateKeyJWT("rs", private_pem(private_rsa(1024))), ValueError, "number of 2048 to 8192 bits"),
     (lambda: PrivateKeyJWT("rs", P256, algorithm="ES256", kid=""), ValueError, "kid is empty"),
+    (lambda: PrivateKeyJWT("rs", P256, algorithm="ES256", kid="\udcff"), ValueError, "kid is no text"),
+    (lambda: PrivateKeyJWT("rs", P256, algorithm="ES256", audience="\udcff"), ValueError, "audience is no text"),
     (lambda: TLSClientAuth("rs", cast("Any", "client.pem")), TypeError, "ssl_context is an ssl.SSLContext that holds"),
+    (lambda: TLSClientAuth("rs", serving_context()), ValueError, "ssl_context does not verify the server"),
     (lambda: TLSClientAuth("", ssl.create_default_context()), ValueError, "client_id is empty"),
     (lambda: NoClientAuth(""), ValueError, "client_id is empty"),
     (lambda: verifier(None, client_auth=NoClientAuth), TypeError, "client_auth is .* not NoClientAuth"),
+    *(
+        (lambda name=name: verifier(None, client_auth=name), ValueError, f"write client_auth={instead}")
+        for name, instead in {
+            "private_key_jwt": "PrivateKeyJWT",
+            "client_secret_jwt": "ClientSecretJWT",
+            "tls_client_auth": "TLSClientAuth",
+            "self_signed_tls_client_auth": "TLSClientAuth",
+            "none": "NoClientAuth",
+        }.items()
+    ),
     (lambda: verifier(None, client_auth=5), TypeError, "client_auth is .* not int"),
     (
         lambda: verifier(None, client_auth=ClientSecretPost("rs", "s"), client_id="rs"),

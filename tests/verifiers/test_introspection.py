@@ -36,6 +36,7 @@ from contract import VerifierContract
 from fakes import Clock
 
 from asgi_bearer import (
+    BearerToken,
     InsecureConfigurationWarning,
     InsufficientScope,
     IntrospectionTokenVerifier,
@@ -206,6 +207,46 @@ async def test_an_endpoint_that_refuses_this_server_is_an_error_in_the_log(
 
     line = f"refuses this server ({status}): check client_id, client_secret and client_auth"
     assert any(record.levelno == logging.ERROR and line in record.message for record in caplog.records) is loud
+
+
+async def test_that_it_refuses_this_server_is_said_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    monotonic = Clock(0)
+    it = verifier(Endpoint(status=400), monotonic=monotonic)
+
+    for number, seconds in enumerate([0, 0, 30, 29, 1, 59]):
+        monotonic.advance(seconds)
+        with pytest.raises(VerifierUnavailable):
+            await it.verify_token(f"token-{number}")
+
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        "the introspection endpoint refuses this server (400)"
+    ] * 2
+
+
+@pytest.mark.parametrize("what", ["the metadata", "our own token", "the answer"])
+async def test_the_timeout_is_for_all_of_a_question(what: str) -> None:
+    async def hang(*_: Any) -> Any:
+        await anyio.sleep_forever()
+
+    class Slow(Endpoint):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            if what == "the answer" or scope["method"] == "GET":
+                await hang()
+
+    options: dict[str, dict[str, Any]] = {
+        "the metadata": {"introspection_endpoint": None, "issuer": ISSUER},
+        "our own token": {"client_auth": BearerToken(hang)},
+        "the answer": {},
+    }
+
+    error = await why_unavailable(Slow(), timeout=0.05, **options[what])
+
+    assert error.message == "introspection: no answer within 0.05 s"
+
+
+@pytest.mark.parametrize("username", [5, None, ["alice"], {}], ids=repr)
+async def test_in9_a_username_is_text(username: Any) -> None:
+    assert await reason_of(answering(username=username)) == Reason.claim_type
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("120", 120), ("0", 1), ("soon", 1), (None, 1)])
@@ -591,7 +632,7 @@ WRONG_VALUES: list[tuple[dict[str, Any], str]] = [
     ({"client_secret": None, "client_auth": "client_secret_post"}, "client_secret_post needs client_id="),
     ({"client_id": ""}, "client_id is empty"),
     ({"client_secret": ""}, "client_secret is empty"),
-    ({"client_auth": "none"}, "client_auth is one of 'client_secret_basic', 'client_secret_post', not 'none'"),
+    ({"client_auth": "client_secret"}, "client_auth is one of 'client_secret_basic', 'client_secret_post', not 'cl"),
     ({"server_url": ""}, "server_url is empty"),
     ({"audience": ""}, "audience is empty"),
     ({"audience": []}, "audience is an empty sequence"),

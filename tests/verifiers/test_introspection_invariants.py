@@ -8,13 +8,16 @@ import threading
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
+import httpx2
 import pytest
 from asking import ACTIVE, API, NOW, SECRET, TOKEN, Endpoint, Remembering, opened, verifier
 from fakes import Echo, call, http_scope
 
-from asgi_bearer import BearerMiddleware, InvalidToken, Reason, VerifierUnavailable
+from asgi_bearer import BearerMiddleware, InvalidToken, Reason, SignedResponse, VerifierUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from leaks import Watch
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:IntrospectionTokenVerifier has no server_url")]
@@ -232,6 +235,88 @@ async def test_an_answer_on_its_way_is_for_nobody_who_comes_after_the_token_was_
     assert outcomes["later"] == told[second]
 
 
+class Overtaken(Remembering):
+    """A verifier whose first question is held up, so that a second one about the same token overtakes it."""
+
+    def __init__(self, first: Any, second: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.first, self.second = first, second
+        self.endpoint.answer = lambda asked: self.first if asked is self.endpoint.asked[0] else self.second
+        self.outcomes: list[str] = []
+
+    async def ask(self, token: str = TOKEN) -> None:
+        try:
+            self.outcomes.append(str((await self.verifier.verify_token(token)).subject))
+        except InvalidToken as error:
+            self.outcomes.append(str(error.reason))
+        except VerifierUnavailable:
+            self.outcomes.append("unavailable")
+
+    async def go(self, meanwhile: Callable[[], Any]) -> None:
+        """Ask, do `meanwhile`, ask again and have the answer, and only then let the first answer come."""
+        gate = self.endpoint.gate = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.ask)
+            await settled()
+            self.endpoint.gate = None
+            meanwhile()
+            await self.ask()
+            gate.set()
+
+
+@pytest.mark.parametrize("first", [ACTIVE, {"active": False}, b"<html>"], ids=["active", "inactive", "failed"])
+@pytest.mark.parametrize("second", [ACTIVE, {"active": False}], ids=["active", "inactive"])
+@pytest.mark.parametrize("meanwhile", ["forgotten", "a second passes"])
+async def test_an_older_answer_never_takes_the_place_of_a_newer_one(first: Any, second: Any, meanwhile: str) -> None:
+    it = Overtaken(first, second, cache_ttl=1)
+
+    await it.go((lambda: it.verifier.forget(TOKEN)) if meanwhile == "forgotten" else (lambda: it.advance(1)))
+    await it.ask()
+
+    assert len(it.endpoint.asked) == 2
+    assert it.outcomes[0] == it.outcomes[2] == ("alice" if second["active"] else "inactive")
+
+
+async def test_a_question_that_was_forgotten_is_not_remembered_though_nobody_asked_again() -> None:
+    it = Remembering()
+    it.endpoint.gate = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(it.asks)
+        await settled()
+        it.verifier.forget(TOKEN)
+        it.endpoint.gate.set()
+
+    assert await it.asks()
+
+
+async def test_forgetting_one_token_leaves_the_questions_about_others_alone() -> None:
+    it = Remembering()
+    it.endpoint.gate = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(it.asks)
+        await settled()
+        it.verifier.forget("another")
+        tasks.start_soon(it.asks)
+        await settled()
+        it.endpoint.gate.set()
+
+    assert not await it.asks()
+    assert len(it.endpoint.asked) == 1
+
+
+async def test_a_request_joins_no_question_that_is_older_than_answers_may_be() -> None:
+    it = Remembering(cache_ttl=2)
+    gate = it.endpoint.gate = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        for seconds in (0, 1.9, 0.1):
+            it.advance(seconds)
+            tasks.start_soon(it.asks)
+            await settled()
+        gate.set()
+
+    assert len(it.endpoint.asked) == 2
+
+
 # I3, what a flood can do
 
 
@@ -348,12 +433,36 @@ async def test_i4_when_the_endpoint_is_back_it_is_asked_after_the_pause() -> Non
     assert await it.asks("another")
 
 
-@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize("status", [200, 302, 400, 403, 404, 406, 413, 414, 418])
 async def test_i4_what_an_endpoint_says_of_one_token_does_not_close_it_to_others(status: int) -> None:
-    it = Remembering()
+    it = Remembering(lambda asked: ACTIVE if asked.token == TOKEN else {"active": "an odd token"})
     it.endpoint.status = status
     for number in range(10):
         await unavailable(it, f"token-{number}")
+    it.endpoint.status = 200
+
+    assert (await it.verifier.verify_token(TOKEN)).subject == "alice"
+
+
+@pytest.mark.parametrize("status", [401, 429, 500, 502, 503, 504])
+async def test_i4_an_endpoint_that_answers_nobody_is_left_alone(status: int) -> None:
+    it = Remembering()
+    it.endpoint.status = status
+
+    for number in range(20):
+        await unavailable(it, f"token-{number}")
+
+    assert len(it.endpoint.asked) == 5
+
+
+async def test_i4_one_token_at_which_the_endpoint_fails_cannot_keep_it_closed_alone() -> None:
+    it = Remembering()
+    it.endpoint.status = 500
+    for number in range(5):
+        await unavailable(it, f"token-{number}")
+
+    it.advance(2)
+    await unavailable(it, "poison")
     it.endpoint.status = 200
 
     assert (await it.verifier.verify_token(TOKEN)).subject == "alice"
@@ -587,6 +696,17 @@ def test_one_verifier_serves_event_loops_in_several_threads_at_once() -> None:
         ({"stale_if_error": 61}, ValueError, "stale_if_error is a number of seconds, from 0 to 60, not 61"),
         ({"stale_if_error": None}, TypeError, "stale_if_error is a number of seconds, not NoneType"),
         ({"accept": "at_"}, TypeError, "accept is a function, not str"),
+        ({"accept": unavailable}, TypeError, "accept is a plain function: write def, not async def"),
+        ({"accept": Endpoint()}, TypeError, "accept is a plain function: write def, not async def"),
+        ({"clock": unavailable}, TypeError, "clock is a plain function: write def, not async def"),
+        ({"server_url": "*"}, ValueError, "server_url is compared character by character, and '.' is no audience"),
+        ({"server_url": f"{API} "}, ValueError, "server_url is compared character by character"),
+        ({"server_url": [API]}, TypeError, "server_url is a str, not list"),
+        ({"issuer": "https://idp.example\n"}, ValueError, "issuer is compared character by character"),
+        ({"issuer": "\udcff"}, ValueError, "issuer is no text"),
+        ({"transport": httpx2.AsyncHTTPTransport}, TypeError, "such as httpx2.AsyncHTTPTransport\\(\\), not a class"),
+        ({"client_secret": "secret\n"}, ValueError, "client_secret has a line break .* with .strip\\(\\)"),
+        ({"response": SignedResponse}, TypeError, "write response=SignedResponse\\(...\\)"),
         ({"known_at_once": 0}, ValueError, "known_at_once is 1 or more, not 0"),
         ({"new_at_once": 1.5}, TypeError, "new_at_once is a whole number, not float"),
         ({"token_type_hint": ""}, ValueError, "token_type_hint is empty"),

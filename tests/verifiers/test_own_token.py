@@ -12,7 +12,7 @@ import pytest
 from asking import ACTIVE, ISSUER, SECRET, TOKEN, Endpoint, together, verifier, why_unavailable
 from fakes import Clock
 
-from asgi_bearer import BearerToken, ClientCredentials
+from asgi_bearer import BearerToken, ClientCredentials, VerifierUnavailable
 
 if TYPE_CHECKING:
     from leaks import Watch
@@ -137,6 +137,21 @@ async def test_a_source_that_raises_is_unavailable_and_its_text_is_not_shown() -
     assert error.message == "introspection: an attempt to reach the authorization server ended in RuntimeError"
 
 
+async def test_a_source_that_hangs_is_given_up_and_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asgi_bearer.verifiers.own_token._SECONDS", 0.05)
+    source = Source()
+    source.gate = anyio.Event()
+    asking = verifier(Endpoint(), client_auth=BearerToken(source), cache_ttl=0)
+
+    with pytest.raises(VerifierUnavailable):
+        await asking.verify_token(TOKEN)
+    await anyio.wait_all_tasks_blocked()
+    source.gate = None
+
+    assert (await asking.verify_token(TOKEN)).subject == "alice"
+    assert source.asked == 2
+
+
 # The grant
 
 
@@ -227,6 +242,15 @@ async def test_our_token_is_used_for_its_time(members: dict[str, Any], seconds: 
     assert len(server.asked) == (2 if seconds else 1)
 
 
+async def test_a_token_endpoint_that_names_a_time_is_given_it() -> None:
+    server = TokenEndpoint()
+    server.status, server.headers = 503, {"retry-after": "17"}
+
+    error = await why_unavailable(None, transport=server.transport, client_auth=credentials(server))
+
+    assert error.retry_after == 17
+
+
 async def test_a_grant_whose_token_is_refused_is_asked_for_again() -> None:
     server = TokenEndpoint()
     auth = credentials(server)
@@ -242,11 +266,18 @@ NO_TOKENS: list[tuple[int, Any, str]] = [
     (401, {"error": "invalid_scope"}, "refuses this server (invalid_scope)"),
     (200, {"error": ["x"]}, "refuses this server (an error)"),
     (400, {"error": "a\r\nb"}, "refuses this server (an error)"),
-    (500, {"access_token": OURS, "token_type": "Bearer"}, "has no token for us (HTTPStatusError)"),
-    (302, b"", "has no token for us (HTTPStatusError)"),
-    (200, b"<html>", "has no token for us (ValueError)"),
-    (200, [1], "has no token for us (ValueError)"),
-    (200, b"\xff\xfe", "has no token for us (ValueError)"),
+    (400, {"error_description": "x"}, "the token endpoint's answer is 400"),
+    (401, b"<html>", "the token endpoint's answer is 401"),
+    (400, b'{"error": "a", "error": "b"}', "the token endpoint's answer is 400"),
+    (500, {"access_token": OURS, "token_type": "Bearer"}, "the answer is 500"),
+    (503, {"error": "temporarily_unavailable"}, "the answer is 503"),
+    (302, b"", "the answer is 302"),
+    (201, {"access_token": OURS, "token_type": "Bearer"}, "the answer is 201"),
+    (200, b"<html>", "the document cannot be read"),
+    (200, [1], "the document cannot be read"),
+    (200, b"\xff\xfe", "the document cannot be read"),
+    (200, b'{"access_token": "a", "access_token": "b", "token_type": "Bearer"}', "the document cannot be read"),
+    (200, b'{"access_token": "a", "token_type": "Bearer", "expires_in": NaN}', "the document cannot be read"),
     (200, {"token_type": "Bearer"}, "has no Bearer token for us"),
     (200, {"access_token": OURS}, "has no Bearer token for us"),
     (200, {"access_token": OURS, "token_type": "mac"}, "has no Bearer token for us"),
@@ -294,7 +325,7 @@ async def test_a_token_endpoint_that_metadata_do_not_name_is_unavailable() -> No
         ({"token_endpoint": "http://a.example"}, ValueError, "token_endpoint must be https"),
         ({"issuer": "http://a.example"}, ValueError, "issuer must be https"),
         ({"issuer": ISSUER, "scopes": "a"}, TypeError, "scopes is a sequence of scopes"),
-        ({"issuer": ISSUER, "client_auth": "none"}, ValueError, "client_auth is one of"),
+        ({"issuer": ISSUER, "client_auth": "private_key_jwt"}, ValueError, "client_auth is one of"),
         ({"issuer": ISSUER, "transport": 5}, TypeError, "transport is an httpx2 transport"),
         ({"issuer": ISSUER, "monotonic": 5}, TypeError, "monotonic is a function, not int"),
     ],

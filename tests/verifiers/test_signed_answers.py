@@ -18,6 +18,7 @@ from asgi_bearer import (
     IntrospectionTokenVerifier,
     InvalidToken,
     JWTVerifier,
+    RemoteKeySet,
     SignedResponse,
     StaticKeySet,
     VerifierUnavailable,
@@ -52,6 +53,7 @@ class Server:
         self.claims = {name: value for name, value in {**CLAIMS, **claims}.items() if value is not ABSENT}
         self.header: dict[str, Any] = {"typ": "token-introspection+jwt", "kid": "k"}
         self.key: SigningKey = KEY
+        self.published: SigningKey = KEY
         self.media_type = MEDIA_TYPE
         self.status = 200
         self.body: bytes | None = None
@@ -70,7 +72,7 @@ class Server:
             return httpx2.Response(self.status, content=body, headers={"content-type": self.media_type})
         self.fetched.append(request.url.path)
         if request.url.path == "/keys":
-            return httpx2.Response(200, json={"keys": [KEY.public_jwk("k")]})
+            return httpx2.Response(200, json={"keys": [self.published.public_jwk("k")]})
         metadata = {"issuer": ISSUER, "introspection_endpoint": f"{ISSUER}/introspect", "jwks_uri": f"{ISSUER}/keys"}
         return httpx2.Response(200, json=metadata)
 
@@ -191,6 +193,28 @@ async def test_si3_a_signature_of_somebody_else_is_none() -> None:
     server.key = signing_key("RS256", 1)
 
     assert await why_not(server) == "the answer's signature does not hold"
+
+
+async def test_si3_a_key_that_was_changed_behind_its_kid_is_fetched_again_where_that_is_meant() -> None:
+    server = Server()
+    server.key = signing_key("RS256", 1)
+    keys = RemoteKeySet(f"{ISSUER}/keys", transport=server.transport, refetch_on_bad_signature=True)
+    await keys.prefetch()
+    server.published = server.key
+
+    assert (await verifier(server, response=SignedResponse(keys=keys)).verify_token(TOKEN)).subject == "alice"
+
+
+async def test_answers_that_do_not_hold_do_not_close_the_server_to_others() -> None:
+    server = Server()
+    asking = verifier(server)
+    server.key = signing_key("RS256", 1)
+    for number in range(10):
+        with pytest.raises(VerifierUnavailable):
+            await asking.verify_token(f"token-{number}")
+    server.key = KEY
+
+    assert (await asking.verify_token(TOKEN)).subject == "alice"
 
 
 async def test_si3_a_key_that_nobody_has_signs_nothing() -> None:
