@@ -1,4 +1,4 @@
-"""`python -m benchmarks jwt | server | memory | keys`."""
+"""`python -m benchmarks jwt | server | memory | keys | introspection`."""
 
 # ruff: noqa: PLC0415  # each benchmark is imported alone, and only what it needs
 
@@ -26,6 +26,10 @@ def main() -> None:
         from benchmarks import keys
 
         keys.run()
+    elif options.benchmark == "introspection":
+        from benchmarks import introspection
+
+        introspection.run(options.rounds)
     else:
         from benchmarks import memory
 
@@ -44,6 +48,8 @@ def _parse() -> argparse.Namespace:
     memory = commands.add_parser("memory", help="resident memory while a million tokens pass")
     memory.add_argument("--count", type=int, default=1_000_000)
     commands.add_parser("keys", help="what becomes of good requests when keys are cold, rotated, or cannot be had")
+    introspection = commands.add_parser("introspection", help="what opaque tokens cost here and at the endpoint")
+    introspection.add_argument("--rounds", type=int, default=3)
     return parser.parse_args()
 
 

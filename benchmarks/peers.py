@@ -36,16 +36,21 @@ def ours(app: ASGIApp, batch: Batch, *, cache_size: int) -> ASGIApp:
 
 
 def fastmcp(app: ASGIApp, batch: Batch) -> ASGIApp:
-    """Protect as FastMCP's server protects its endpoint: the SDK's backend and context, and what answers 401."""
-    from fastmcp.server.auth.middleware import RequireAuthMiddleware
     from fastmcp.server.auth.providers.jwt import JWTVerifier as FastMCPVerifier
-    from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
-    from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
-    from starlette.middleware.authentication import AuthenticationMiddleware
 
     logging.getLogger("fastmcp").setLevel(logging.WARNING)
     key: Any = {"public_key": batch.secret} if batch.secret else {"jwks_uri": batch.jwks_uri}
     verifier = FastMCPVerifier(**key, issuer=ISSUER, audience=AUDIENCE, algorithm=batch.algorithm)
+    return fastmcp_stack(app, verifier)
+
+
+def fastmcp_stack(app: ASGIApp, verifier: Any) -> ASGIApp:
+    """Protect as FastMCP's server protects its endpoint: the SDK's backend and context, and what answers 401."""
+    from fastmcp.server.auth.middleware import RequireAuthMiddleware
+    from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
+    from mcp.server.auth.middleware.bearer_auth import BearerAuthBackend
+    from starlette.middleware.authentication import AuthenticationMiddleware
+
     guarded = AuthContextMiddleware(RequireAuthMiddleware(app, required_scopes=[]))
     return AuthenticationMiddleware(guarded, backend=BearerAuthBackend(verifier))
 
