@@ -175,15 +175,23 @@ async def _answer(
     # RFC 9110 section 12.5.3: identity, since a compressed body can be a thousand times what the cap allows.
     headers = {"accept-encoding": "identity", "user-agent": "asgi-bearer", **request.headers}
     sent = httpx2.Request(
-        request.method, request.url, headers=headers, content=request.body, extensions={"timeout": timeout}
+        request.method, _read_url(request.url), headers=headers, content=request.body, extensions={"timeout": timeout}
     )
     answer = await transport.handle_async_request(sent)
     try:
         yield answer
     finally:
-        # Shielded, so that a deadline passed while reading does not cost the pool a connection; bounded all the same.
-        with anyio.move_on_after(1, shield=True):
-            await answer.aclose()
+        # What was read to its end has closed itself.
+        if not answer.is_closed:
+            # Shielded, so that a deadline passed while reading costs the pool no connection; bounded all the same.
+            with anyio.move_on_after(1, shield=True):
+                await answer.aclose()
+
+
+@lru_cache(maxsize=64)
+def _read_url(url: str) -> httpx2.URL:
+    # The same few for every request, and no small part of what one costs.
+    return httpx2.URL(url)
 
 
 async def _read(answer: httpx2.Response, max_bytes: int) -> Response:

@@ -78,16 +78,22 @@ class Lane:
         """Return what `attempt` returns, in its turn. Raises what it raises, and `BusyError` where that never comes."""
         self.require_room()
         places = self._at_hand()
-        with anyio.move_on_after(self._wait) as waiting:
-            await places.acquire()
-        if waiting.cancelled_caught:
-            raise BusyError(f"no place came free within {self._wait:g} s")
+        try:
+            places.acquire_nowait()
+        except anyio.WouldBlock:
+            await self._queue(places)
         try:
             # It may have been closed meanwhile.
             self._require_open()
             return await self._watched(attempt)
         finally:
             places.release()
+
+    async def _queue(self, places: anyio.Semaphore) -> None:
+        with anyio.move_on_after(self._wait) as waiting:
+            await places.acquire()
+        if waiting.cancelled_caught:
+            raise BusyError(f"no place came free within {self._wait:g} s")
 
     async def _watched(self, attempt: Callable[[], Awaitable[T]]) -> T:
         closings = self._closings
