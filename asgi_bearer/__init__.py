@@ -11,10 +11,14 @@ from asgi_bearer.errors import (
     Reason,
     VerifierUnavailable,
 )
+from asgi_bearer.gate import require
 from asgi_bearer.keys.key_set import KeySet, RemoteKeySet, StaticKeySet
 from asgi_bearer.middleware import BearerMiddleware, Check
+from asgi_bearer.protected_resource import ProtectedResource
 from asgi_bearer.remote.document import Freshness
+from asgi_bearer.rules.challenge import problem_json
 from asgi_bearer.rules.options import InsecureConfigurationWarning
+from asgi_bearer.rules.requirements import Requirement, acr, any_scope, claim, role, scopes
 from asgi_bearer.testing.key_pair import RSAKeyPair
 from asgi_bearer.verifiers.client_assertion import ClientSecretJWT, PrivateKeyJWT
 from asgi_bearer.verifiers.client_auth import (
@@ -61,14 +65,23 @@ __all__ = [
     "MultiIssuerVerifier",
     "NoClientAuth",
     "PrivateKeyJWT",
+    "ProtectedResource",
     "RSAKeyPair",
     "Reason",
     "RemoteKeySet",
+    "Requirement",
     "SignedResponse",
     "StaticKeySet",
     "StaticTokenVerifier",
     "TLSClientAuth",
     "TokenVerifier",
     "VerifierUnavailable",
+    "acr",
+    "any_scope",
+    "claim",
     "get_access_token",
+    "problem_json",
+    "require",
+    "role",
+    "scopes",
 ]

@@ -19,12 +19,12 @@ import re
 from contextvars import ContextVar
 from enum import StrEnum
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from asgi_bearer.access_token import AccessToken
 
@@ -52,11 +52,23 @@ class Reason(StrEnum):
     too_large = "too_large"
 
 
+class Gate(Protocol):
+    """What a door says to those behind it (`asgi_bearer.gate`)."""
+
+    def headers(self, error: BearerError) -> Mapping[str, str]:
+        """Return the headers that belong to `error`."""
+        ...
+
+    def require(self, token: AccessToken, requirement: Any) -> None:
+        """Raise what the client is to see, unless `token` meets `requirement`."""
+        ...
+
+
 class Door(NamedTuple):
     """What the door leaves in the context for the length of one call of the app."""
 
     access_token: AccessToken | None
-    headers: Callable[[BearerError], Mapping[str, str]]
+    gate: Gate
 
 
 current_door: ContextVar[Door | None] = ContextVar("asgi_bearer.current_door", default=None)
@@ -84,7 +96,7 @@ class BearerError(HTTPException):
         """The response headers this error asks for: the challenge of the current door, and `Cache-Control`."""
         door = current_door.get()
         if door is not None:
-            return door.headers(self)
+            return door.gate.headers(self)
         # RFC 9110 section 15.5.2: a 401 carries a challenge, and outside of a door only the scheme is known.
         challenge = {"www-authenticate": 'Bearer realm="api"'} if self.status_code == HTTPStatus.UNAUTHORIZED else {}
         return {**challenge, "cache-control": "no-store"}

@@ -9,10 +9,11 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
 from asgi_bearer.access_token import AccessToken, Anonymous, AnonymousUser, BearerUser, fingerprint
 from asgi_bearer.errors import (
@@ -25,14 +26,18 @@ from asgi_bearer.errors import (
     current_door,
 )
 from asgi_bearer.events import Accepted, Event, Listeners, Rejected, Unavailable
+from asgi_bearer.gate import Gate
+from asgi_bearer.protected_resource import ProtectedResource
 from asgi_bearer.rules import options
-from asgi_bearer.rules.challenge import Answer, Challenger
+from asgi_bearer.rules.challenge import Answer, Body, Challenger, require_body
 from asgi_bearer.rules.credentials import read_credentials
-from asgi_bearer.rules.paths import PublicPaths
+from asgi_bearer.rules.paths import PathRules, Ruling, possible_paths, whole_path
+from asgi_bearer.rules.requirements import is_granted, scopes
 
 if TYPE_CHECKING:
     from asgi_bearer.access_token import TokenVerifier
     from asgi_bearer.events import Listener
+    from asgi_bearer.rules.requirements import Requirement
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -47,6 +52,7 @@ _logger = logging.getLogger("asgi_bearer")
 _new_tuple = tuple.__new__
 _ANONYMOUS = Anonymous()
 _NOBODY = AnonymousUser()
+_PROTECTED, _OPEN = Ruling(is_public=False), Ruling(is_public=True)
 # IANA WebSocket Close Code Number Registry: 3000 Unauthorized, 3003 Forbidden, 1013 Try Again Later, 1008 policy
 _CLOSE_CODES = {401: 3000, 403: 3003, 503: 1013}
 
@@ -69,8 +75,16 @@ class BearerMiddleware:
     - `app`: the application. `verifier`: a `TokenVerifier`, such as `JWTVerifier`.
     - `required_scopes`: the scopes every caller must have, beside the verifier's own.
     - `optional`: lets requests without Bearer credentials in as `Anonymous`; a wrong token is a 401 all the same.
-    - `public`: paths, exactly as the application routes them ("/health"), on which credentials are not looked at.
+    - `public`: paths as the application routes them, on which credentials are not looked at: "/health", "GET /docs/**".
+    - `rules`: what callers must have on which path: {"/admin/**": scopes("admin")}. Of several patterns that fit the
+      most specific counts. "*" is one segment, "/**" at the end everything below and the path itself.
     - `checks`: objects with `async check(token, scope)`, in the order in which they are asked.
+    - `resource`: what this server says of itself (RFC 9728): a `ProtectedResource`, or several whose paths tell which
+      is meant. It is served to everybody, and challenges name it.
+    - `scope_satisfies`: a function (granted scopes, required scope) -> bool for hierarchies of scopes, in the place of
+      membership; for `required_scopes`, `rules` and `require()`, not for the verifier's own scopes.
+    - `render`: a function that writes the bodies of refusals, such as `problem_json`: it takes the `BearerError` and
+      returns a media type and bytes. Status and challenge are the door's, and so is the body where it fails.
     - `realm`: names the protected space in challenges; printable ASCII without quotes and backslashes.
     - `expose_reason`: puts the reason of a refusal into error_description. For development: it helps attackers, too.
     - `on_event`: called with a value of `asgi_bearer.events`; what it raises is logged and changes nothing. The
@@ -97,10 +111,14 @@ class BearerMiddleware:
         required_scopes: Iterable[str] = (),
         optional: bool = False,
         public: Iterable[str] = (),
+        rules: Mapping[str, Requirement] | None = None,
         checks: Iterable[Check] = (),
+        resource: ProtectedResource | Sequence[ProtectedResource] | None = None,
         realm: str = "api",
+        scope_satisfies: Callable[[Sequence[str], str], bool] = is_granted,
         expose_reason: bool = False,
         on_event: Listener | None = None,
+        render: Callable[[BearerError], tuple[str, bytes]] | None = None,
         prefetch: Literal["warn", "require", "off"] = "warn",
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -108,17 +126,26 @@ class BearerMiddleware:
         self._verifier = _verifier(verifier)
         self._required_scopes = options.scopes("required_scopes", required_scopes)
         self._optional = options.flag("optional", optional)
-        self._public = PublicPaths(public)
-        self._has_public = bool(self._public)
+        self._paths = PathRules(public, rules)
+        self._has_paths = bool(self._paths)
         self._checks = _checks(checks)
         self._confirmed = frozenset(name for check in self._checks for name in _confirms(check))
         verifiers_own = options.scopes("verifier.required_scopes", getattr(verifier, "required_scopes", None))
-        self._challenger = Challenger(
+        self._clock = options.function("clock", clock)
+        self._render = None if render is None else options.function("render", render)
+        self._resources = _resources(resource)
+        write = partial(
+            Challenger,
             realm=realm,
             scopes=tuple(dict.fromkeys((*self._required_scopes, *verifiers_own))),
             expose_reason=options.flag("expose_reason", expose_reason),
         )
-        self._headers = self._challenger.headers
+        covers = options.function("scope_satisfies", scope_satisfies)
+        self._gate = Gate(write(), self._clock, covers)
+        self._gates = {
+            one: Gate(write(resource_metadata=one.metadata_url), self._clock, covers) for one in self._resources
+        }
+        self._required = scopes(*self._required_scopes) if self._required_scopes else None
         self._on_event = _listener(on_event)
         self._listeners = Listeners()
         if self._on_event is not None:
@@ -126,31 +153,29 @@ class BearerMiddleware:
             _observe(verifier, self._on_event)
         self._has_steps = bool(self._checks or self._required_scopes or on_event is not None)
         self._prefetch = options.choice("prefetch", prefetch, ("warn", "require", "off"))
-        self._clock = options.function("clock", clock)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handle one connection, as ASGI says."""
-        if scope["type"] not in {"http", "websocket"}:
+        if scope["type"] not in {"http", "websocket"} or (self._resources and self._asks_for_metadata(scope)):
             await self._pass(scope, receive, send)
             return
         if type(scope["headers"]) is not list:
             # ASGI: any iterable, so also one that can be read once only, and the application reads it, too.
             scope = {**scope, "headers": list(scope["headers"])}
-        asked = not (self._has_public or scope.get("method") == "OPTIONS") or not self._asks_nobody(scope)
+        gate = self._nearest_gate(scope) if self._resources else self._gate
         token = text = None
         try:
-            text = self._read_token(scope) if asked else None
+            ruling = self._ruling(scope) if self._has_paths or scope.get("method") == "OPTIONS" else _PROTECTED
+            text = self._read_token(scope, ruling)
             if text is not None:
                 token = await self._verifier.verify_token(text)
                 if type(token) is not AccessToken:
                     token = self._adopt(token, text)
-                if self._has_steps or token.is_bound:
-                    await self._take_steps(token, text, scope)
+                if self._has_steps or ruling.requirements or token.is_bound:
+                    await self._take_steps(token, text, scope, gate, ruling)
         except BearerError as error:
             self._tell_refusal(error, text)
-            answer = self._challenger.answer(error)
-            with suppress(OSError):  # the client has gone
-                await _refuse(scope, receive, send, answer)
+            await self._refuse(error, gate, scope, receive, send)
             return
         except Exception as error:
             # Without its text and its traceback: what it was raised about may be the token.
@@ -160,7 +185,7 @@ class BearerMiddleware:
             scope = {**scope, "auth": _ANONYMOUS, "user": _NOBODY}
         else:
             scope = {**scope, "auth": token, "user": BearerUser(token)}
-        reset = current_door.set(_new_tuple(Door, (token, self._headers)))
+        reset = current_door.set(_new_tuple(Door, (token, gate)))
         try:
             await self.app(scope, receive, send)
         finally:
@@ -168,6 +193,9 @@ class BearerMiddleware:
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand through what carries no credentials; at the ends of a lifespan, let the verifier start and close."""
+        if scope["type"] == "http":
+            await cast("ProtectedResource", self._asks_for_metadata(scope))(scope, receive, send)
+            return
         if scope["type"] != "lifespan":
             await self.app(scope, receive, send)
             return
@@ -205,25 +233,59 @@ class BearerMiddleware:
             return None
         return failure
 
-    def _asks_nobody(self, scope: Scope) -> bool:
-        preflight = scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope)
-        return preflight or self._public.contain(scope)
+    def _ruling(self, scope: Scope) -> Ruling:
+        if scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope):
+            return _OPEN
+        return self._paths.find(scope)
 
-    def _read_token(self, scope: Scope) -> str | None:
+    def _asks_for_metadata(self, scope: Scope) -> ProtectedResource | None:
+        if scope["type"] != "http":
+            return None
+        query: bytes = scope.get("query_string", b"")
+        # Below a mount, too: the well-known path stands at the host's root, wherever the server puts us.
+        paths = {scope["path"], *possible_paths(scope)}
+        return next((one for one in self._resources if any(one.is_at(path, query) for path in paths)), None)
+
+    def _nearest_gate(self, scope: Scope) -> Gate:
+        resources = self._resources
+        if len(resources) == 1:
+            return self._gates[resources[0]]
+        path = whole_path(scope)
+        return next((self._gates[one] for one in resources if one.contains(path)), self._gate)
+
+    def _read_token(self, scope: Scope, ruling: Ruling) -> str | None:
         """Return the token as it was sent, or None where none came and none need come."""
+        if ruling.is_public:
+            return None
         text = read_credentials(scope["headers"])
-        if text is None and not self._optional:
+        if text is None and (ruling.requirements or not self._optional):
             raise MissingToken
         return text
 
-    async def _take_steps(self, token: AccessToken, text: str, scope: Scope) -> None:
+    async def _refuse(self, error: BearerError, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = gate.challenger.answer(error, self._rendered(error))
+        with suppress(OSError):  # the client has gone
+            await _send_refusal(scope, receive, send, answer)
+
+    def _rendered(self, error: BearerError) -> Body | None:
+        if self._render is None:
+            return None
+        try:
+            return require_body(self._render(error))
+        except Exception as failure:  # noqa: BLE001  # a refusal stays one, in our own words
+            _logger.error("render failed with %s: the body is the usual one", type(failure).__name__)  # noqa: TRY400
+            return None
+
+    async def _take_steps(self, token: AccessToken, text: str, scope: Scope, gate: Gate, ruling: Ruling) -> None:
         """Judge a verified token by what else this door insists on, and tell of it. Most doors need not come here."""
         if token.is_bound:
             self._require_confirmation(token.claims["cnf"])
         for check in self._checks:
             await check.check(token, scope)
-        if self._required_scopes:
-            token.require_scopes(*self._required_scopes)
+        if self._required is not None:
+            gate.require(token, self._required)
+        for requirement in ruling.requirements:
+            gate.require(token, requirement)
         if self._on_event is not None:
             self._listeners.tell(Accepted(token_id=fingerprint(text), principal_key=token.principal_key))
 
@@ -280,6 +342,22 @@ def _checks(checks: Iterable[Check]) -> tuple[Check, ...]:
     return found
 
 
+def _resources(resource: object) -> tuple[ProtectedResource, ...]:
+    found = () if resource is None else (resource,) if isinstance(resource, ProtectedResource) else resource
+    if isinstance(found, str) or not isinstance(found, Iterable):
+        message = f"resource is a ProtectedResource: write ProtectedResource('https://...', ...), not {_kind(found)}"
+        raise TypeError(message)
+    resources = tuple(found)
+    for one in resources:
+        if not isinstance(one, ProtectedResource):
+            message = f"each of resource is a ProtectedResource, not {_kind(one)}"
+            raise TypeError(message)
+    if len({one.metadata_url for one in resources}) < len(resources):
+        raise ValueError("resource: two of them have the same metadata_url: give each its own path")
+    # The longest path first: it is the nearest one.
+    return tuple(sorted(resources, key=lambda one: -len(one.path)))
+
+
 def _confirms(check: Check) -> tuple[str, ...]:
     return options.optional_texts("confirms of a check", getattr(check, "confirms", None) or None)
 
@@ -327,7 +405,7 @@ def _adopt_foreign(found: Any, text: str, now: float) -> AccessToken:
     )
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, answer: Answer) -> None:
+async def _send_refusal(scope: Scope, receive: Receive, send: Send, answer: Answer) -> None:
     if scope["type"] == "http":
         body = b"" if scope["method"] == "HEAD" else answer.body
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})

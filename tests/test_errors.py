@@ -7,7 +7,8 @@ import math
 import pickle
 import re
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from starlette.exceptions import HTTPException
@@ -119,7 +120,7 @@ def through_door(error: BearerError, headers: Mapping[str, str]) -> tuple[Mappin
         return headers
 
     def inside() -> Mapping[str, str]:
-        current_door.set(Door(None, answer))
+        current_door.set(Door(None, cast("Any", SimpleNamespace(headers=answer))))
         return error.headers
 
     return copy_context().run(inside), asked

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from asgi_bearer.errors import BearerError, InsufficientAuthentication, InsufficientScope, VerifierUnavailable
 
@@ -29,25 +30,55 @@ class Answer(NamedTuple):
     body: bytes
 
 
+class Body(NamedTuple):
+    """What stands in a response: its media type, and its bytes."""
+
+    media_type: str
+    content: bytes
+
+
+def problem_json(error: BearerError) -> Body:
+    """Return `error` as problem details (RFC 9457): for `BearerMiddleware(render=problem_json)`."""
+    status = HTTPStatus(error.status_code)
+    members = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": error.description}
+    if error.error is not None:
+        members["error"] = error.error
+    return Body("application/problem+json", json.dumps(members).encode("ascii"))
+
+
+def require_body(body: object) -> Body:
+    """Return `body`, a media type and bytes; raise `TypeError` or `ValueError` for anything else."""
+    # What cannot be taken apart is a TypeError.
+    media_type, content = cast("tuple[object, bytes]", body)
+    return Body(require_quotable("media type", media_type), bytes(memoryview(content)))
+
+
 class Challenger:
     """Writes the answers of one door.
 
     `realm` names the protected space; `scopes` are those every request needs; `expose_reason` puts the reason's name
-    into error_description, for development.
+    into error_description, for development; `resource_metadata` is the URL of the metadata of RFC 9728.
     """
 
-    def __init__(self, *, realm: str, scopes: tuple[str, ...], expose_reason: bool) -> None:
+    def __init__(
+        self, *, realm: str, scopes: tuple[str, ...], expose_reason: bool, resource_metadata: str | None = None
+    ) -> None:
         self._realm = require_quotable("realm", realm)
         self._scopes = scopes
         self._expose_reason = expose_reason
+        self._resource_metadata = resource_metadata
 
-    def answer(self, error: BearerError) -> Answer:
-        """Return the response to `error`."""
-        members = {"error": error.error or "unauthorized", "error_description": self._description(error)}
-        body = json.dumps(members).encode("ascii")
+    def answer(self, error: BearerError, body: Body | None = None) -> Answer:
+        """Return the response to `error`; `body` is somebody else's, and changes nothing of status and challenge."""
+        media_type, content = body or self._body(error)
         headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in self.headers(error).items()]
-        headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode("ascii"))]
-        return Answer(error.status_code, headers, body)
+        length = str(len(content)).encode("ascii")
+        headers += [(b"content-type", media_type.encode("ascii")), (b"content-length", length)]
+        return Answer(error.status_code, headers, content)
+
+    def _body(self, error: BearerError) -> Body:
+        members = {"error": error.error or "unauthorized", "error_description": self._description(error)}
+        return Body("application/json", json.dumps(members).encode("ascii"))
 
     def headers(self, error: BearerError) -> Mapping[str, str]:
         """Return the headers that belong to `error`, whoever writes the body."""
@@ -68,6 +99,9 @@ class Challenger:
             attributes["error_description"] = self._description(error)
         if isinstance(error, InsufficientAuthentication):
             attributes |= _step_up(error)
+        if self._resource_metadata is not None:
+            # RFC 9728 section 5.1
+            attributes["resource_metadata"] = self._resource_metadata
         # Looked at once more where it is written: an error class of somebody else's must not be able to add a header.
         return "Bearer " + ", ".join(f'{name}="{require_quotable(name, value)}"' for name, value in attributes.items())
 

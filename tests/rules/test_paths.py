@@ -6,14 +6,23 @@ from typing import Any
 
 import pytest
 
-from asgi_bearer.rules.paths import PublicPaths, routed_path
+from asgi_bearer.rules.paths import PathRules, Ruling, possible_paths
 
-PUBLIC = PublicPaths(["/health", "/.well-known/jwks.json", "/", "/café", "/docs/"])
+
+def http(path: str, method: str = "GET", **members: Any) -> dict[str, Any]:
+    return {"type": "http", "method": method, "path": path, **members}
+
+
+def public(*patterns: str) -> PathRules:
+    return PathRules(patterns, None)
+
+
+PUBLIC = public("/health", "/.well-known/jwks.json", "/", "/café", "/docs/")
 
 
 @pytest.mark.parametrize("path", ["/health", "/.well-known/jwks.json", "/", "/café", "/docs/"])
 def test_a_path_is_public_as_it_is_written(path: str) -> None:
-    assert PUBLIC.contain({"path": path})
+    assert PUBLIC.find(http(path)).is_public
 
 
 @pytest.mark.parametrize(
@@ -50,22 +59,22 @@ def test_a_path_is_public_as_it_is_written(path: str) -> None:
     ],
 )
 def test_what_only_resembles_a_public_path_is_protected(path: str) -> None:
-    assert not PUBLIC.contain({"path": path})
+    assert PUBLIC.find(http(path)) == Ruling(is_public=False)
 
 
 def test_neither_the_host_nor_the_query_nor_the_raw_path_decides() -> None:
-    scope: dict[str, Any] = {
-        "path": "/admin",
-        "raw_path": b"/health",
-        "query_string": b"path=/health",
-        "headers": [
+    scope = http(
+        "/admin",
+        raw_path=b"/health",
+        query_string=b"path=/health",
+        headers=[
             (b"host", b"api.example/health?"),
             (b"x-forwarded-uri", b"/health"),
             (b"x-original-url", b"/health"),
         ],
-    }
+    )
 
-    assert not PUBLIC.contain(scope)
+    assert not PUBLIC.find(scope).is_public
 
 
 @pytest.mark.parametrize(
@@ -86,56 +95,56 @@ def test_neither_the_host_nor_the_query_nor_the_raw_path_decides() -> None:
 def test_what_counts_is_the_path_that_the_application_routes(raw_path: str, root_path: str | None, routed: str) -> None:
     scope = {"path": raw_path, "raw_path": raw_path.encode(), "root_path": root_path}
 
-    assert routed_path(scope) == routed
+    assert possible_paths(scope) == (routed,)
 
 
 @pytest.mark.parametrize(
     ("path", "raw_path", "routed"),
     [
-        pytest.param("/api/health", b"/api/api/health", "/api/health", id="a framework took the root off already"),
-        pytest.param("/api/hea lth", b"/api/hea%20lth", "/hea lth", id="an encoded path"),
-        pytest.param("/api/health", None, None, id="a server that sends no raw_path"),
-        pytest.param("/api/health", b"/other/health", None, id="a raw_path of something else"),
-        pytest.param("/api/health", b"/api/health/", None, id="a path that was tidied up"),
-        pytest.param("/api/\ufffd", b"/api/\xff", None, id="bytes that are no text"),
+        pytest.param("/api/health", b"/api/api/health", ("/api/health",), id="a framework took the root off already"),
+        pytest.param("/api/hea lth", b"/api/hea%20lth", ("/hea lth",), id="an encoded path"),
+        pytest.param("/api/health", None, ("/api/health", "/health"), id="a server that sends no raw_path"),
+        pytest.param("/api/health", b"/other/health", ("/api/health", "/health"), id="a raw_path of something else"),
+        pytest.param("/api/health", b"/api/health/", ("/api/health", "/health"), id="a path that was tidied up"),
+        pytest.param("/api/\ufffd", b"/api/\xff", ("/api/\ufffd", "/\ufffd"), id="bytes that are no text"),
     ],
 )
 def test_a_path_that_begins_with_the_root_is_measured_by_the_raw_one(
-    path: str, raw_path: bytes | None, routed: str | None
+    path: str, raw_path: bytes | None, routed: tuple[str, ...]
 ) -> None:
-    assert routed_path({"path": path, "raw_path": raw_path, "root_path": "/api"}) == routed
+    assert possible_paths({"path": path, "raw_path": raw_path, "root_path": "/api"}) == routed
 
 
 def test_a_path_that_cannot_be_told_is_not_public() -> None:
-    assert not PublicPaths(["/health", "/api/health"]).contain({"path": "/api/health", "root_path": "/api"})
+    assert not public("/health", "/api/health").find(http("/api/health", root_path="/api")).is_public
 
 
 def test_a_scope_without_a_root_is_routed_by_its_path() -> None:
-    assert routed_path({"path": "/health"}) == "/health"
+    assert possible_paths({"path": "/health"}) == ("/health",)
 
 
 def test_the_root_itself_is_not_taken_for_a_public_path_of_its_name() -> None:
-    assert not PublicPaths(["/api"]).contain({"path": "/api", "root_path": "/api"})
+    assert not public("/api").find(http("/api", root_path="/api")).is_public
 
 
 def test_no_path_is_falsy_and_contains_nothing() -> None:
-    nothing = PublicPaths([])
+    nothing = PathRules([], {})
 
     assert not nothing
-    assert not nothing.contain({"path": "/"})
+    assert nothing.find(http("/")) == Ruling(is_public=False)
     assert PUBLIC
 
 
 @pytest.mark.parametrize("public", ["/health", b"/health", None, 1], ids=repr)
-def test_paths_that_are_no_sequence_are_a_type_error(public: list[str]) -> None:
+def test_paths_that_are_no_sequence_are_a_type_error(public: Any) -> None:
     with pytest.raises(TypeError, match=r"^public is a sequence of paths: write \['/health'\], not "):
-        PublicPaths(public)
+        PathRules(public, None)
 
 
 @pytest.mark.parametrize(("path", "kind"), [(b"/health", "bytes"), (None, "NoneType"), (1, "int")])
-def test_a_path_that_is_no_str_is_a_type_error(path: str, kind: str) -> None:
+def test_a_path_that_is_no_str_is_a_type_error(path: Any, kind: str) -> None:
     with pytest.raises(TypeError, match=f"^each path of public is a str, not {kind}$"):
-        PublicPaths([path])
+        PathRules([path], None)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +170,6 @@ def test_a_path_that_is_no_str_is_a_type_error(path: str, kind: str) -> None:
 )
 def test_a_path_that_cannot_be_meant_is_a_value_error(path: str) -> None:
     with pytest.raises(
-        ValueError, match=r"^public: .* is no plain path: write it decoded, as in '/health', without wild"
+        ValueError, match=r"^public: .* is no path: write it decoded, as in '/health', 'GET /docs/\*\*' or "
     ):
-        PublicPaths([path])
+        PathRules([path], None)
