@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from asgi_bearer.access_token import AccessToken, Anonymous, AnonymousUser, Bear
 from asgi_bearer.errors import (
     BearerError,
     Door,
+    InvalidRequest,
     InvalidToken,
     MissingToken,
     Reason,
@@ -27,12 +29,14 @@ from asgi_bearer.errors import (
 )
 from asgi_bearer.events import Accepted, Event, Listeners, Rejected, Unavailable
 from asgi_bearer.gate import Gate
+from asgi_bearer.lifetime import Term, ended_in_time
 from asgi_bearer.protected_resource import ProtectedResource
 from asgi_bearer.rules import options
 from asgi_bearer.rules.challenge import Answer, Body, Challenger, require_body
-from asgi_bearer.rules.credentials import read_credentials
+from asgi_bearer.rules.credentials import read_credentials, read_subprotocol
 from asgi_bearer.rules.paths import PathRules, Ruling, possible_paths, whole_path
 from asgi_bearer.rules.requirements import is_granted, scopes
+from asgi_bearer.subprotocol import without_token
 
 if TYPE_CHECKING:
     from asgi_bearer.access_token import TokenVerifier
@@ -85,6 +89,11 @@ class BearerMiddleware:
       membership; for `required_scopes`, `rules` and `require()`, not for the verifier's own scopes.
     - `render`: a function that writes the bodies of refusals, such as `problem_json`: it takes the `BearerError` and
       returns a media type and bytes. Status and challenge are the door's, and so is the body where it fails.
+    - `close_at_expiry`: ends what goes on when its token ends: websockets (3000), streams of events, and other answers
+      of unknown length, which are broken off. `recheck_every`: seconds after which what goes on has its token verified
+      again; None (the default) never does. Where it cannot be known, it goes on.
+    - `websocket_subprotocol`: such as "bearer": takes the tokens of browsers, which cannot set headers for websockets,
+      from `new WebSocket(url, ["bearer", token])`. The token must not hold "/" or "=", as no JWT does.
     - `realm`: names the protected space in challenges; printable ASCII without quotes and backslashes.
     - `expose_reason`: puts the reason of a refusal into error_description. For development: it helps attackers, too.
     - `on_event`: called with a value of `asgi_bearer.events`; what it raises is logged and changes nothing. The
@@ -119,6 +128,9 @@ class BearerMiddleware:
         expose_reason: bool = False,
         on_event: Listener | None = None,
         render: Callable[[BearerError], tuple[str, bytes]] | None = None,
+        close_at_expiry: bool = False,
+        recheck_every: float | None = None,
+        websocket_subprotocol: str | None = None,
         prefetch: Literal["warn", "require", "off"] = "warn",
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -151,6 +163,12 @@ class BearerMiddleware:
         if self._on_event is not None:
             self._listeners.add(self._on_event)
             _observe(verifier, self._on_event)
+        self._close_at_expiry = options.flag("close_at_expiry", close_at_expiry)
+        self._recheck_every = (
+            None if recheck_every is None else options.seconds("recheck_every", recheck_every, least=1.0)
+        )
+        self._subprotocol = _subprotocol(websocket_subprotocol)
+        self._wraps_app = bool(close_at_expiry or recheck_every or websocket_subprotocol)
         self._has_steps = bool(self._checks or self._required_scopes or on_event is not None)
         self._prefetch = options.choice("prefetch", prefetch, ("warn", "require", "off"))
 
@@ -173,6 +191,7 @@ class BearerMiddleware:
                     token = self._adopt(token, text)
                 if self._has_steps or ruling.requirements or token.is_bound:
                     await self._take_steps(token, text, scope, gate, ruling)
+            app = self._wrapped(scope, token, text, gate, ruling) if self._wraps_app else self.app
         except BearerError as error:
             self._tell_refusal(error, text)
             await self._refuse(error, gate, scope, receive, send)
@@ -187,7 +206,7 @@ class BearerMiddleware:
             scope = {**scope, "auth": token, "user": BearerUser(token)}
         reset = current_door.set(_new_tuple(Door, (token, gate)))
         try:
-            await self.app(scope, receive, send)
+            await app(scope, receive, send)
         finally:
             current_door.reset(reset)
 
@@ -258,6 +277,8 @@ class BearerMiddleware:
         if ruling.is_public:
             return None
         text = read_credentials(scope["headers"])
+        if self._subprotocol is not None and scope["type"] == "websocket":
+            text = _one_of(text, read_subprotocol(scope.get("subprotocols") or (), self._subprotocol))
         if text is None and (ruling.requirements or not self._optional):
             raise MissingToken
         return text
@@ -276,8 +297,43 @@ class BearerMiddleware:
             _logger.error("render failed with %s: the body is the usual one", type(failure).__name__)  # noqa: TRY400
             return None
 
+    def _wrapped(
+        self, scope: Scope, token: AccessToken | None, text: str | None, gate: Gate, ruling: Ruling
+    ) -> ASGIApp:
+        app = self.app
+        if self._subprotocol is not None and scope["type"] == "websocket":
+            app = without_token(app, self._subprotocol)
+        if token is None or text is None or not (self._close_at_expiry or self._recheck_every):
+            return app
+        end = token.expires_at if self._close_at_expiry else None
+        term = Term(
+            end=None if end is None else end.timestamp(),
+            clock=self._clock,
+            every=self._recheck_every,
+            is_still_good=partial(self._is_still_good, text, scope, gate, ruling),
+        )
+        return ended_in_time(app, term)
+
+    async def _is_still_good(self, text: str, scope: Scope, gate: Gate, ruling: Ruling) -> bool:
+        try:
+            token = await self._verifier.verify_token(text)
+            await self._judge(self._adopt(token, text), scope, gate, ruling)
+        except BearerError as error:
+            self._tell_refusal(error, text)
+            # Where it cannot be known, what was good goes on: an outage is no revocation.
+            return isinstance(error, VerifierUnavailable)
+        except Exception as error:  # noqa: BLE001  # a bug lets nobody stay in
+            _logger.error("the verifier or a check failed with %s: the connection ends", type(error).__name__)  # noqa: TRY400
+            return False
+        return True
+
     async def _take_steps(self, token: AccessToken, text: str, scope: Scope, gate: Gate, ruling: Ruling) -> None:
         """Judge a verified token by what else this door insists on, and tell of it. Most doors need not come here."""
+        await self._judge(token, scope, gate, ruling)
+        if self._on_event is not None:
+            self._listeners.tell(Accepted(token_id=fingerprint(text), principal_key=token.principal_key))
+
+    async def _judge(self, token: AccessToken, scope: Scope, gate: Gate, ruling: Ruling) -> None:
         if token.is_bound:
             self._require_confirmation(token.claims["cnf"])
         for check in self._checks:
@@ -286,8 +342,6 @@ class BearerMiddleware:
             gate.require(token, self._required)
         for requirement in ruling.requirements:
             gate.require(token, requirement)
-        if self._on_event is not None:
-            self._listeners.tell(Accepted(token_id=fingerprint(text), principal_key=token.principal_key))
 
     def _adopt(self, found: object, text: str) -> AccessToken:
         """Take what the verifier returned: our kind of token, None, or that of an MCP verifier."""
@@ -373,6 +427,23 @@ def _observe(verifier: TokenVerifier, listener: Listener) -> None:
     observe = getattr(verifier, "observe", None)
     if observe is not None:
         observe(listener)
+
+
+def _subprotocol(name: str | None) -> str | None:
+    if name is None:
+        return None
+    # RFC 6455 section 11.3.4: a token of RFC 9110, as a scheme is
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+        message = f"websocket_subprotocol is the name of a subprotocol, such as 'bearer', not {name!r}"
+        raise TypeError(message) if not isinstance(name, str) else ValueError(message)
+    return name
+
+
+def _one_of(in_header: str | None, offered: str | None) -> str | None:
+    if in_header is not None and offered is not None:
+        # RFC 6750 section 2: one way at a time
+        raise InvalidRequest
+    return in_header if offered is None else offered
 
 
 def _kind(value: object) -> str:
