@@ -6,9 +6,7 @@ since only authentication stands in the `try`; a verifier's bug is a 500 and let
 
 from __future__ import annotations
 
-import inspect
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
@@ -16,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
+from asgi_bearer import door_options
 from asgi_bearer.access_token import AccessToken, Anonymous, AnonymousUser, BearerUser, fingerprint
 from asgi_bearer.errors import (
     BearerError,
@@ -30,7 +29,6 @@ from asgi_bearer.errors import (
 from asgi_bearer.events import Accepted, Event, Listeners, Rejected, Unavailable
 from asgi_bearer.gate import Gate
 from asgi_bearer.lifetime import Term, ended_in_time
-from asgi_bearer.protected_resource import ProtectedResource
 from asgi_bearer.rules import options
 from asgi_bearer.rules.challenge import Answer, Body, Challenger, require_body
 from asgi_bearer.rules.credentials import read_credentials, read_subprotocol
@@ -41,6 +39,7 @@ from asgi_bearer.subprotocol import without_token
 if TYPE_CHECKING:
     from asgi_bearer.access_token import TokenVerifier
     from asgi_bearer.events import Listener
+    from asgi_bearer.protected_resource import ProtectedResource
     from asgi_bearer.rules.requirements import Requirement
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -134,18 +133,22 @@ class BearerMiddleware:
         prefetch: Literal["warn", "require", "off"] = "warn",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.app: ASGIApp = _app(app)
-        self._verifier = _verifier(verifier)
+        self.app: ASGIApp = door_options.application(app)
+        self._verifier = door_options.verifier(verifier)
         self._required_scopes = options.scopes("required_scopes", required_scopes)
         self._optional = options.flag("optional", optional)
         self._paths = PathRules(public, rules)
         self._has_paths = bool(self._paths)
-        self._checks = _checks(checks)
-        self._confirmed = frozenset(name for check in self._checks for name in _confirms(check))
+        self._checks = door_options.checks(checks)
+        self._confirmed = frozenset(
+            name
+            for check in self._checks
+            for name in options.optional_texts("confirms of a check", getattr(check, "confirms", None) or None)
+        )
         verifiers_own = options.scopes("verifier.required_scopes", getattr(verifier, "required_scopes", None))
         self._clock = options.function("clock", clock)
         self._render = None if render is None else options.function("render", render)
-        self._resources = _resources(resource)
+        self._resources = door_options.resources(resource)
         write = partial(
             Challenger,
             realm=realm,
@@ -158,7 +161,7 @@ class BearerMiddleware:
             one: Gate(write(resource_metadata=one.metadata_url), self._clock, covers) for one in self._resources
         }
         self._required = scopes(*self._required_scopes) if self._required_scopes else None
-        self._on_event = _listener(on_event)
+        self._on_event = None if on_event is None else options.function("on_event", on_event)
         self._listeners = Listeners()
         if self._on_event is not None:
             self._listeners.add(self._on_event)
@@ -167,7 +170,7 @@ class BearerMiddleware:
         self._recheck_every = (
             None if recheck_every is None else options.seconds("recheck_every", recheck_every, least=1.0)
         )
-        self._subprotocol = _subprotocol(websocket_subprotocol)
+        self._subprotocol = door_options.subprotocol(websocket_subprotocol)
         self._wraps_app = bool(close_at_expiry or recheck_every or websocket_subprotocol)
         self._has_steps = bool(self._checks or self._required_scopes or on_event is not None)
         self._prefetch = options.choice("prefetch", prefetch, ("warn", "require", "off"))
@@ -368,75 +371,10 @@ class BearerMiddleware:
         self._listeners.tell(event)
 
 
-def _app(app: ASGIApp) -> ASGIApp:
-    if not callable(app) or callable(getattr(app, "verify_token", None)):
-        message = f"app is an ASGI application, not {_kind(app)}: write BearerMiddleware(app, verifier)"
-        raise TypeError(message)
-    return app
-
-
-def _verifier(verifier: TokenVerifier) -> TokenVerifier:
-    if isinstance(verifier, type) or not callable(getattr(verifier, "verify_token", None)):
-        message = (
-            f"verifier is an object with async verify_token(token), such as JWTVerifier(...), not {_kind(verifier)}"
-        )
-        raise TypeError(message)
-    return verifier
-
-
-def _checks(checks: Iterable[Check]) -> tuple[Check, ...]:
-    if not isinstance(checks, Iterable):
-        message = f"checks is a sequence of objects with async check(token, scope), not {_kind(checks)}"
-        raise TypeError(message)
-    found = tuple(checks)
-    for check in found:
-        if isinstance(check, type) or not callable(getattr(check, "check", None)):
-            message = f"each of checks is an object with async check(token, scope), not {_kind(check)}"
-            raise TypeError(message)
-    return found
-
-
-def _resources(resource: object) -> tuple[ProtectedResource, ...]:
-    found = () if resource is None else (resource,) if isinstance(resource, ProtectedResource) else resource
-    if isinstance(found, str) or not isinstance(found, Iterable):
-        message = f"resource is a ProtectedResource: write ProtectedResource('https://...', ...), not {_kind(found)}"
-        raise TypeError(message)
-    resources = tuple(found)
-    for one in resources:
-        if not isinstance(one, ProtectedResource):
-            message = f"each of resource is a ProtectedResource, not {_kind(one)}"
-            raise TypeError(message)
-    if len({one.metadata_url for one in resources}) < len(resources):
-        raise ValueError("resource: two of them have the same metadata_url: give each its own path")
-    # The longest path first: it is the nearest one.
-    return tuple(sorted(resources, key=lambda one: -len(one.path)))
-
-
-def _confirms(check: Check) -> tuple[str, ...]:
-    return options.optional_texts("confirms of a check", getattr(check, "confirms", None) or None)
-
-
-def _listener(on_event: Listener | None) -> Listener | None:
-    if inspect.iscoroutinefunction(on_event):
-        message = "on_event is a plain function: it is called, and nobody awaits what it returns"
-        raise TypeError(message)
-    return None if on_event is None else options.function("on_event", on_event)
-
-
 def _observe(verifier: TokenVerifier, listener: Listener) -> None:
     observe = getattr(verifier, "observe", None)
     if observe is not None:
         observe(listener)
-
-
-def _subprotocol(name: str | None) -> str | None:
-    if name is None:
-        return None
-    # RFC 6455 section 11.3.4: a token of RFC 9110, as a scheme is
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
-        message = f"websocket_subprotocol is the name of a subprotocol, such as 'bearer', not {name!r}"
-        raise TypeError(message) if not isinstance(name, str) else ValueError(message)
-    return name
 
 
 def _one_of(in_header: str | None, offered: str | None) -> str | None:
@@ -444,10 +382,6 @@ def _one_of(in_header: str | None, offered: str | None) -> str | None:
         # RFC 6750 section 2: one way at a time
         raise InvalidRequest
     return in_header if offered is None else offered
-
-
-def _kind(value: object) -> str:
-    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def _is_preflight(scope: Scope) -> bool:
@@ -459,7 +393,9 @@ def _is_preflight(scope: Scope) -> bool:
 def _adopt_foreign(found: Any, text: str, now: float) -> AccessToken:
     """Read the token of an MCP verifier, which gives the expiry in epoch seconds and leaves it to its caller."""
     if not hasattr(found, "expires_at"):
-        message = f"verify_token returns an AccessToken or raises InvalidToken: it returned {_kind(found)}"
+        message = (
+            f"verify_token returns an AccessToken or raises InvalidToken: it returned {door_options.kind_of(found)}"
+        )
         raise TypeError(message)
     expires_at = found.expires_at
     if expires_at is not None and now >= expires_at:
