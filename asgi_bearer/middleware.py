@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
 from asgi_bearer import door_options
@@ -174,6 +175,17 @@ class BearerMiddleware:
         self._wraps_app = bool(close_at_expiry or recheck_every or websocket_subprotocol)
         self._has_steps = bool(self._checks or self._required_scopes or on_event is not None)
         self._prefetch = options.choice("prefetch", prefetch, ("warn", "require", "off"))
+
+    @classmethod
+    def from_env(cls, app: ASGIApp, **others: Any) -> BearerMiddleware:
+        """Return a door whose verifier and options the environment describes: ASGI_BEARER_ISSUER, _AUDIENCE and so on.
+
+        `asgi_bearer.integrations.settings` lists the variables; it needs the extra `settings`. `others` are options of
+        the door, and come before what the environment says. Raises `ValueError`, which names the variable.
+        """
+        # By its name: the door does not know its guests.
+        settings = import_module("asgi_bearer.integrations.settings")
+        return cls(app, **{**settings.door_options(), **others})
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handle one connection, as ASGI says."""
