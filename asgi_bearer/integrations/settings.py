@@ -10,7 +10,7 @@ import os
 import re
 from difflib import get_close_matches
 from pathlib import Path  # noqa: TC003  # pydantic reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -45,7 +45,9 @@ class BearerSettings(BaseSettings):
     ASGI_BEARER_CLIENT_SECRET_FILE, ASGI_BEARER_SECRET_FILE and ASGI_BEARER_PUBLIC_KEY_FILE name files that hold them.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, hide_input_in_errors=True, frozen=True)
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix=PREFIX, hide_input_in_errors=True, frozen=True
+    )
 
     issuer: str | None = None
     audience: _Words = None
