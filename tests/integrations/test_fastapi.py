@@ -8,7 +8,9 @@ from typing import Annotated, Any, TypeAlias
 import pytest
 from fakes import Clock, bearer, call, client_for, websocket_scope
 from fastapi import APIRouter, Depends, FastAPI, Request, Security, WebSocket
+from fastapi.exceptions import FastAPIError
 from fastapi.openapi.models import OpenAPI
+from starlette.middleware.authentication import AuthenticationMiddleware
 
 from asgi_bearer import (
     AccessToken,
@@ -22,6 +24,7 @@ from asgi_bearer import (
     scopes,
 )
 from asgi_bearer.integrations.fastapi import BearerAuth
+from asgi_bearer.integrations.starlette import BearerBackend
 
 NOW = 1_800_000_000
 SNAPSHOT = Path(__file__).with_name("openapi.json")
@@ -255,6 +258,36 @@ class TestPlaces:
             ("/outer/inner/", "admin"): 403,
         }
 
+    @pytest.mark.parametrize("inner", [Depends(auth), Depends(auth.require(scopes("read")))], ids=["auth", "require"])
+    async def test_scopes_of_a_dependency_are_asked_of_the_caller_below_it(self, inner: Any) -> None:
+        async def client_id(caller: Annotated[AccessToken, inner]) -> str:
+            return caller.client_id
+
+        app = FastAPI()
+
+        @app.get("/")
+        async def endpoint(name: Annotated[str, Security(client_id, scopes=["write"])]) -> str:
+            return name
+
+        found = [(await get(app, "/", token)).status_code for token in ("reader", "writer", "admin")]
+
+        assert found == [403, 200, 403]
+        (security,) = app.openapi()["paths"]["/"]["get"]["security"]
+        assert security["BearerAuth"][0] == "write"
+
+    async def test_it_works_behind_starlettes_middleware_too(self) -> None:
+        app = app_for(Security(auth, scopes=["write"]))
+        backend = BearerBackend(StaticTokenVerifier(TOKENS), realm="backend")
+        behind = AuthenticationMiddleware(app, backend, BearerBackend.on_error)
+
+        async with client_for(behind) as client:
+            replies = [await client.get("/", headers=bearer(token)) for token in ("writer", "reader")]
+            nobody = await client.get("/")
+
+        assert [reply.status_code for reply in replies] == [200, 403]
+        assert replies[1].headers["www-authenticate"] == f'Bearer realm="backend", scope="write", {LACKS}'
+        assert (nobody.status_code, nobody.headers["www-authenticate"]) == (401, 'Bearer realm="backend"')
+
     async def test_an_application_may_ask_for_all_its_routes_and_websockets(self) -> None:
         app = FastAPI(dependencies=[Security(auth, scopes=["read"])])
 
@@ -326,6 +359,10 @@ class TestNoDoor:
             assert (await client.get("/api/", headers=bearer("reader"))).json() == "reader"
             with pytest.raises(RuntimeError, match="no BearerMiddleware"):
                 await client.get("/", headers=bearer("reader"))
+
+    def test_require_without_a_requirement_is_no_dependency(self) -> None:
+        with pytest.raises(FastAPIError, match="Requirement"):
+            app_for(Depends(auth.require))
 
     async def test_the_class_in_the_place_of_an_object_lets_nobody_in(self) -> None:
         with pytest.raises(TypeError, match=r"write auth = BearerAuth\(\), and Security\(auth\)"):

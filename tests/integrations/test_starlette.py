@@ -75,10 +75,11 @@ def behind_door(*routes: Any, **options: Any) -> Any:
 
 
 def behind_backend(*routes: Any, **options: Any) -> Any:
-    middleware: Any = Middleware(
-        AuthenticationMiddleware, backend=BearerBackend(Verifier(), **options), on_error=BearerBackend.on_error
+    backend = BearerBackend(Verifier(), **options)
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(AuthenticationMiddleware, backend=backend, on_error=BearerBackend.on_error)],
     )
-    return Starlette(routes=routes, middleware=[middleware])
 
 
 BOTH = pytest.mark.parametrize("behind", [behind_door, behind_backend])
