@@ -68,13 +68,14 @@ class BearerAuth(SecurityBase):
     is a token. `openapi_extra={"security": [{}]}` of such a route tells the document so.
 
     It checks that there is a caller, and that the token has the scopes of `Security`. It does NOT verify tokens: the
-    `BearerMiddleware` around the application does, and has set clock, `scope_satisfies` and challenges. It serves
-    requests and websockets, in parameters, and in `dependencies=[Security(auth)]` of routes, routers and applications.
+    `BearerMiddleware` around the application does, and clock, `scope_satisfies` and challenges are that door's. It
+    serves requests and websockets, in parameters, and in `dependencies=[Security(auth)]` of routes, routers and
+    applications.
 
     Answers are the door's (RFC 6750 section 3.1) with FastAPI's body: 401 for nobody, which is so on public paths of
-    the door, too, and 403 insufficient_scope. A websocket is refused before it is accepted by the same answer, or
-    closed (3000, 3003) where the server cannot send one. Where no `BearerMiddleware` is around the application it
-    raises `RuntimeError`: a 500, and nobody gets in.
+    the door, too, and 403 insufficient_scope, which also names what dependencies before this one asked for. A
+    websocket is refused before it is accepted by the same answer, or closed (3000, 3003) where the server cannot send
+    one. Where no `BearerMiddleware` is around the application it raises `RuntimeError`: a 500, and nobody gets in.
 
     The options say what stands in the OpenAPI document, and change no check. By default that is HTTP's scheme bearer.
 

@@ -10,7 +10,7 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast
 
 from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser
 from starlette.exceptions import HTTPException, WebSocketException
@@ -39,7 +39,8 @@ def requires(*wanted: str | Iterable[str] | Requirement) -> Callable[[Callable[P
     """Guard an endpoint: `@requires("data:read")`, in the place of the decorator of `starlette.authentication`.
 
     `wanted`: scopes, sequences of scopes, and requirements (`any_scope(...)`, `claim(...)`, `acr(...)`); every one of
-    them must be met. The endpoint is a function or a method, async or not, for a request or a websocket.
+    them must be met. The endpoint is a function or a method, async or not, for a request or a websocket; one that is
+    handed neither of the two, such as one that endpoints call, is guarded behind `BearerMiddleware` alone.
 
     It checks what the caller of this request may do. It does NOT verify the token: `BearerMiddleware` does, or
     `BearerBackend`. Answers are the door's (RFC 6750 section 3.1): 401 for nobody, 403 insufficient_scope with all
@@ -106,10 +107,34 @@ def admit(connection: HTTPConnection | None, requirement: Requirement | None) ->
     Raises what Starlette answers as the door would: a `BearerError`, or what stands for one.
     """
     door = door_of(connection)
+    asked = _with_what_was_met(connection, door, requirement)
     try:
-        return judge(door, requirement)
+        token = judge(door, asked)
     except BearerError as error:
         raise _answerable(error, door, connection) from None
+    if connection is not None:
+        connection.scope[_MET] = (door, asked)
+    return token
+
+
+# Where a scope holds what its caller has met so far, and at which door.
+_MET = "asgi_bearer.met"
+_Met: TypeAlias = "tuple[Door | None, Requirement | None]"
+_NOTHING: _Met = (None, None)
+
+
+def _with_what_was_met(
+    connection: HTTPConnection | None, door: Door, requirement: Requirement | None
+) -> Requirement | None:
+    """Join `requirement` to those that this request has met: routers, routes and handlers ask one after the other.
+
+    A client asks for just the scopes that it reads in a challenge. If that named the last ones alone, the next token
+    would lack the first ones.
+    """
+    at, met = _NOTHING if connection is None else cast("_Met", connection.scope.get(_MET, _NOTHING))
+    if at is not door or met is None:
+        return requirement
+    return met if requirement is None else met & requirement
 
 
 def door_of(connection: HTTPConnection | None) -> Door:

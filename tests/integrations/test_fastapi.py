@@ -258,6 +258,20 @@ class TestPlaces:
             ("/outer/inner/", "admin"): 403,
         }
 
+    async def test_a_challenge_names_what_routers_asked_for_before_too(self) -> None:
+        router = APIRouter(dependencies=[Security(auth, scopes=["read"]), Depends(auth)])
+        app = FastAPI(dependencies=[Depends(auth.require(any_scope("admin", "read")))])
+
+        @router.get("/", dependencies=[Depends(auth.require(scopes("write")))])
+        async def endpoint() -> None:
+            pytest.fail("the handler was reached")
+
+        app.include_router(router)
+
+        reply = await get(app, "/", "reader")
+
+        assert reply.headers["www-authenticate"] == f'Bearer realm="api", scope="read write", {LACKS}'
+
     @pytest.mark.parametrize("inner", [Depends(auth), Depends(auth.require(scopes("read")))], ids=["auth", "require"])
     async def test_scopes_of_a_dependency_are_asked_of_the_caller_below_it(self, inner: Any) -> None:
         async def client_id(caller: Annotated[AccessToken, inner]) -> str:

@@ -217,6 +217,50 @@ class TestRequires:
         assert stepped_up.headers["www-authenticate"].startswith('Bearer realm="books", scope="read", error="insuff')
 
     @BOTH
+    async def test_a_challenge_names_what_the_outer_of_two_asks_for_too(self, behind: Any) -> None:
+        @requires("read")
+        @requires("write")
+        async def endpoint(request: Request) -> Response:
+            return let_in(request)
+
+        reader, nobody, writer = [await get(behind(Route("/", endpoint)), who) for who in ("reader", "login", "writer")]
+
+        assert reader.headers["www-authenticate"] == f'Bearer realm="api", scope="read write", {LACKS}'
+        assert nobody.headers["www-authenticate"] == f'Bearer realm="api", scope="read", {LACKS}'
+        assert writer.status_code == 200
+
+    async def test_what_was_met_at_one_door_is_not_asked_for_at_another(self) -> None:
+        inner = behind_door(decorated("write"), realm="inner")
+
+        @requires("read")
+        async def endpoint(request: Request) -> Response:
+            sent: list[Any] = []
+
+            async def send(message: Any) -> None:
+                sent.append(message)
+
+            await inner(dict(request.scope), request.receive, send)
+            return Response(status_code=sent[0]["status"], headers={"x-inner": str(dict(sent[0]["headers"]))})
+
+        reply = await get(behind_door(Route("/", endpoint)), "reader")
+
+        assert reply.status_code == 403
+        assert 'realm="inner", scope="write", error' in reply.headers["x-inner"]
+
+    async def test_a_function_that_is_handed_no_request_is_guarded_by_the_door(self) -> None:
+        @requires("write")
+        def shelf() -> str:
+            return "in"
+
+        async def endpoint(request: Request) -> Response:
+            del request
+            return JSONResponse(shelf())
+
+        app = behind_door(Route("/", endpoint))
+
+        assert [(await get(app, token)).status_code for token in ("reader", "writer", None)] == [403, 200, 401]
+
+    @BOTH
     async def test_the_age_of_a_login_is_told_by_the_doors_clock(self, behind: Any) -> None:
         apps = [behind(decorated(acr(max_age=60)), clock=Clock(NOW + late)) for late in (60, 61)]
 
