@@ -36,23 +36,23 @@ Dependency: TypeAlias = Callable[..., Awaitable[AccessToken]]
 _COMPONENT = re.compile(r"[A-Za-z0-9._-]+")
 
 
-class _Scheme(SecurityBase):
-    """A dependency that is there for the document, and lets through."""
+class _Documented(SecurityBase):
+    """A dependency in the document's words: `model` is the scheme, `scheme_name` its name there."""
 
     def __init__(self, model: SecurityScheme, scheme_name: str) -> None:
         self.model: SecurityScheme = model
         self.scheme_name: str = scheme_name
+
+
+class _Scheme(_Documented):
+    """There for the document alone: it lets everybody through."""
 
     async def __call__(self) -> None:
         """Ask for nothing."""
 
 
-class _Optional(SecurityBase):
+class _Optional(_Documented):
     """What `BearerAuth.optional` is."""
-
-    def __init__(self, model: SecurityScheme, scheme_name: str) -> None:
-        self.model: SecurityScheme = model
-        self.scheme_name: str = scheme_name
 
     async def __call__(self, connection: HTTPConnection, security_scopes: SecurityScopes) -> AccessToken | None:
         """Return the caller's token, or None for nobody."""
