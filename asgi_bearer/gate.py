@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from asgi_bearer.access_token import AccessToken
-    from asgi_bearer.errors import BearerError
+    from asgi_bearer.errors import BearerError, Door
     from asgi_bearer.rules.challenge import Challenger
     from asgi_bearer.rules.requirements import Covers
 
@@ -47,12 +47,23 @@ def require(requirement: Requirement) -> AccessToken:
     around the application, since nobody has looked at credentials then.
     """
     require_requirement("requirement", requirement)
+    return judge(nearest_door(), requirement)
+
+
+def nearest_door() -> Door:
+    """Return the door that the request came through; raise `RuntimeError` where there is none."""
     door = current_door.get()
     if door is None:
         raise RuntimeError(
             "no BearerMiddleware is around this application: write app = BearerMiddleware(app, verifier)"
         )
+    return door
+
+
+def judge(door: Door, requirement: Requirement | None) -> AccessToken:
+    """Return the token that came through `door`, if it meets `requirement`; None asks for any token."""
     if door.access_token is None:
         raise MissingToken
-    door.gate.require(door.access_token, requirement)
+    if requirement is not None:
+        door.gate.require(door.access_token, requirement)
     return door.access_token

@@ -31,7 +31,7 @@ from asgi_bearer.events import Accepted, Event, Listeners, Rejected, Unavailable
 from asgi_bearer.gate import Gate
 from asgi_bearer.lifetime import Term, ended_in_time
 from asgi_bearer.rules import options
-from asgi_bearer.rules.challenge import Answer, Body, Challenger, require_body
+from asgi_bearer.rules.challenge import Answer, Body, Challenger, close_code, require_body
 from asgi_bearer.rules.credentials import read_credentials, read_subprotocol
 from asgi_bearer.rules.paths import PathRules, Ruling, possible_paths, whole_path
 from asgi_bearer.rules.requirements import is_granted, scopes
@@ -57,8 +57,6 @@ _new_tuple = tuple.__new__
 _ANONYMOUS = Anonymous()
 _NOBODY = AnonymousUser()
 _PROTECTED, _OPEN = Ruling(is_public=False), Ruling(is_public=True)
-# IANA WebSocket Close Code Number Registry: 3000 Unauthorized, 3003 Forbidden, 1013 Try Again Later, 1008 policy
-_CLOSE_CODES = {401: 3000, 403: 3003, 503: 1013}
 
 
 class Check(Protocol):
@@ -436,4 +434,4 @@ async def _send_refusal(scope: Scope, receive: Receive, send: Send, answer: Answ
         await send({"type": "websocket.http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "websocket.http.response.body", "body": answer.body})
     else:
-        await send({"type": "websocket.close", "code": _CLOSE_CODES.get(answer.status, 1008)})
+        await send({"type": "websocket.close", "code": close_code(answer.status)})

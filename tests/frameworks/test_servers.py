@@ -8,7 +8,7 @@ from typing import ClassVar
 import httpx2
 import pytest
 from frameworks.apps.dispatcher import APPS
-from frameworks.behaviour import HAVE_WEBSOCKETS, Behaviour, Client, ForApps, Place, Reply, arrivals, over
+from frameworks.behaviour import HAVE_GUARDS, HAVE_WEBSOCKETS, Behaviour, Client, ForApps, Place, Reply, arrivals, over
 from serving import SERVERS, START_SECONDS, Server, serving
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -94,6 +94,14 @@ class TestServers(Behaviour):
 
         assert reply.status == 403
         assert arrivals(client, place) == before
+
+    @over([ForApps("", HAVE_GUARDS)])
+    def test_without_the_denial_response_a_websocket_that_a_guard_refuses_is_not_accepted_either(
+        self, client: Client, place: Place, tokens: Mapping[str, str]
+    ) -> None:
+        reply = client.knock(f"/no-denial/{place.app}/ws/guarded", [("authorization", f"Bearer {tokens['good']}")])
+
+        assert reply.status == 403
 
     @over([ForApps("", ["bare"])])
     def test_a_streaming_response_reaches_the_client_while_it_is_made(
