@@ -21,7 +21,8 @@ class TokenVerifier(Protocol):
     """A strategy: one method that tells whether a token is good.
 
     It may also have `required_scopes` (named in challenges), `async prefetch()` (called at the application's start-up),
-    `async aclose()` (at its shutdown) and `observe(listener)` (called with the door's `on_event`, if there is one).
+    `async aclose()` (at its shutdown), `observe(listener)` (called with the door's `on_event`, if there is one) and
+    `audiences` (a sequence of what it compares aud with: empty for nothing, None for what cannot be told).
     """
 
     async def verify_token(self, token: str) -> AccessToken | None:

@@ -52,6 +52,7 @@ class ChainVerifier:
         found = {_shape(shape): _strategy(f"verifiers[{shape!r}]", one) for shape, one in verifiers.items()}
         self._all = _distinct(found.values())
         self.required_scopes: tuple[str, ...] = _common_scopes(self._all)
+        self.audiences: tuple[str, ...] | None = _audiences(self._all)
         self._jwt, self._opaque = found.pop("jwt", None), found.pop("opaque", None)
         self._by_prefix = sorted(found.items(), key=lambda item: len(item[0]), reverse=True)
 
@@ -135,6 +136,9 @@ class MultiIssuerVerifier:
         others = () if self._opaque is None else (self._opaque,)
         self._configured = _distinct((*self._by_issuer.values(), *others))
         self.required_scopes: tuple[str, ...] = () if resolve is not None else _common_scopes(self._configured)
+        audiences = _audiences(self._configured)
+        # What `resolve` returns may compare others, or none.
+        self.audiences: tuple[str, ...] | None = None if resolve is not None else audiences
 
     async def verify_token(self, token: str) -> AccessToken | None:
         """Return what the issuer's strategy returns. Raises what it raises, and `InvalidToken` where none is chosen."""
@@ -246,6 +250,16 @@ def _common_scopes(verifiers: Sequence[TokenVerifier]) -> tuple[str, ...]:
     name = "required_scopes of a strategy"
     required = [options.scopes(name, getattr(verifier, "required_scopes", None)) for verifier in verifiers]
     return tuple(scope for scope in (required[0] if required else ()) if all(scope in others for others in required))
+
+
+def _audiences(verifiers: Sequence[TokenVerifier]) -> tuple[str, ...] | None:
+    """Return what the strategies compare aud with: nothing where one compares nothing, None where one does not say."""
+    found = [getattr(verifier, "audiences", None) for verifier in verifiers]
+    if any(audiences is not None and not audiences for audiences in found):
+        return ()
+    if None in found:
+        return None
+    return tuple(dict.fromkeys(audience for audiences in found for audience in audiences or ()))
 
 
 async def _call_each(method: str, verifiers: Iterable[TokenVerifier]) -> None:

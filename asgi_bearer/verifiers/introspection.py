@@ -166,6 +166,7 @@ class IntrospectionTokenVerifier:
         auth = require_client_auth(client_auth, client_id, client_secret)
         _require_fit(auth, source, issuer)
         self._rules = _rules(issuer, server_url, audience, options.seconds("leeway", leeway, most=300.0))
+        self.audiences: tuple[str, ...] = tuple(sorted(self._rules.audiences))
         self.required_scopes: tuple[str, ...] = options.scopes("required_scopes", required_scopes)
         self._cache_ttl = options.seconds("cache_ttl", cache_ttl)
         self._negative_ttl = options.seconds("negative_ttl", negative_ttl)
@@ -204,7 +205,7 @@ class IntrospectionTokenVerifier:
             clock=clock,
             monotonic=monotonic,
         )
-        if not self._rules.audiences:
+        if not self.audiences:
             options.warn_insecure(
                 "IntrospectionTokenVerifier has no server_url and no audience: it takes tokens issued for other APIs; "
                 "write server_url="

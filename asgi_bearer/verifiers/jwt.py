@@ -117,7 +117,7 @@ class JWTVerifier:
     ) -> None:
         sources = dict(zip(_SOURCES, (public_key, jwks_uri, jwks, secret, keys), strict=True))
         self.issuers: tuple[str, ...] = options.optional_texts("issuer", issuer)
-        audiences = options.audiences("audience", audience)
+        self.audiences: tuple[str, ...] = options.audiences("audience", audience)
         self.required_scopes: tuple[str, ...] = options.scopes("required_scopes", required_scopes)
         self._profile = cast("Profile", options.choice("profile", profile, PROFILES))
         self._algorithms = _algorithms(algorithm, secret=secret is not None)
@@ -127,10 +127,12 @@ class JWTVerifier:
         self._accepted = frozenset(with_other_names(self._algorithms))
         self._rules = ClaimRules(
             issuers=frozenset(self.issuers),
-            audiences=frozenset(audiences),
+            audiences=frozenset(self.audiences),
             leeway=options.seconds("leeway", leeway, most=300.0),
             audience_claim=options.text("audience_claim", audience_claim),
-            required_claims=_required(required_claims, self._profile, self.issuers, audiences and (audience_claim,)),
+            required_claims=_required(
+                required_claims, self._profile, self.issuers, self.audiences and (audience_claim,)
+            ),
             scope_claims=options.texts("scope_claims", scope_claims),
         )
         size = options.count("cache_size", cache_size)
@@ -140,7 +142,7 @@ class JWTVerifier:
         self._reader = CompactReader()
         if "exp" not in self._rules.required_claims:
             options.warn_insecure("JWTVerifier does not demand exp: some tokens never end; add it to required_claims=")
-        if not audiences:
+        if not self.audiences:
             options.warn_insecure("JWTVerifier has no audience: it takes tokens issued for other APIs; write audience=")
         if not self.issuers:
             options.warn_insecure("JWTVerifier has no issuer: it takes whatever its keys have signed; write issuer=")
