@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-pytest.register_assert_rewrite("interop.calling")
+pytest.register_assert_rewrite("interop.calling", "interop.mcp_peers")
 
 from interop.credentials import Credentials, make_credentials  # noqa: E402  # after the line above
 from interop.django_server import DjangoServer, run_django  # noqa: E402
 from interop.glewlwyd import Glewlwyd, StartGlewlwyd, find_glewlwyd, run_glewlwyd  # noqa: E402
+from interop.mcp_peers import find_packages  # noqa: E402
 from interop.oidc_provider import (  # noqa: E402
     AuthorizationServer,
     StartServer,
@@ -77,3 +78,9 @@ def django_server_without_metadata() -> Iterator[DjangoServer]:
     """Give a site that has the document of OpenID Connect alone."""
     with run_django(metadata=False) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def mcp_packages() -> None:
+    """Let a test run where the packages of MCP are there."""
+    find_packages()

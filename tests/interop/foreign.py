@@ -33,7 +33,7 @@ def cannot_run(reason: str) -> NoReturn:
     """Skip the test, or fail it where nothing may be skipped."""
     if os.environ.get(REQUIRED) == "1":
         pytest.fail(f"{REQUIRED}=1, and {reason}", pytrace=False)
-    pytest.skip(f"no foreign authorization server: {reason}")
+    pytest.skip(f"no foreign server: {reason}")
 
 
 def post(
