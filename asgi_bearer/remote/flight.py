@@ -137,5 +137,6 @@ def _let_go(task: asyncio.Task[None]) -> None:
 
 
 def _on_trio() -> bool:
-    trio = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_task())
+    # Another thread may be in the midst of the first import of it: then it is not what runs us.
+    lowlevel = getattr(sys.modules.get("trio"), "lowlevel", None)
+    return lowlevel is not None and bool(lowlevel.in_trio_task())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 import weakref
 from contextvars import ContextVar, copy_context
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -320,6 +322,17 @@ async def test_no_system_task_is_left_behind() -> None:
     await trio.testing.wait_all_tasks_blocked()
 
     assert trio.lowlevel.current_statistics().tasks_living == before
+
+
+def test_on_asyncio_an_attempt_is_made_while_another_thread_imports_trio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trio", ModuleType("trio"))
+    attempt = Attempt()
+
+    async def main() -> None:
+        assert await wait(Flights[str]().launch("key", attempt.at_once)) == "answer"
+
+    asyncio.run(main())
+    assert attempt.ended == 1
 
 
 def test_an_attempt_that_asks_the_process_to_end_is_obeyed(caplog: pytest.LogCaptureFixture) -> None:
