@@ -55,9 +55,9 @@ class Term:
 def ended_in_time(app: ASGIApp, term: Term) -> ASGIApp:
     """Return `app` with its streams ended when `term` is over.
 
-    A stream is a websocket that was accepted, and an HTTP response of unknown length of which more is to come. A
-    websocket is closed with 3000; a stream of events (text/event-stream) comes to its end, and anything else is broken
-    off.
+    A stream is a websocket that was accepted, and an HTTP response of unknown length of which more is to come: one of
+    events (text/event-stream) from its start, any other from its first part. A websocket is closed with 3000; a stream
+    of events comes to its end, and anything else is broken off.
     """
 
     async def call(scope: Any, receive: Any, send: Any) -> None:
@@ -108,15 +108,20 @@ class _Stream:
             self.has_begun.set()
 
     def _is_open_ended(self, kind: str) -> bool:
-        return kind == "http.response.body" and b"content-length" not in self._headers
+        # A stream of events may wait for its first one; of anything else, more is known to come with its first part.
+        has_begun = kind == "http.response.body" or (kind == "http.response.start" and self._is_of_events)
+        return has_begun and b"content-length" not in self._headers
+
+    @property
+    def _is_of_events(self) -> bool:
+        return self._headers.get(b"content-type", b"").lower().startswith(b"text/event-stream")
 
     async def end(self) -> None:
         """Tell the client, where it was us who ended it."""
         if not self.is_too_old or self._is_over:
             return
-        is_of_events = self._headers.get(b"content-type", b"").lower().startswith(b"text/event-stream")
         with suppress(OSError):  # the client has gone
             if self._kind == "websocket":
                 await self._send({"type": "websocket.close", "code": _UNAUTHORIZED, "reason": "the token has ended"})
-            elif is_of_events:
+            elif self._is_of_events:
                 await self._send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -206,6 +206,12 @@ async def test_ll1_a_stream_of_events_comes_to_its_end() -> None:
     assert sent == [start(*EVENTS), body(), body(b"", more=False)]
 
 
+async def test_ll1_a_stream_of_events_that_waits_for_its_first_one_comes_to_its_end_too() -> None:
+    sent = await send_all(door(Streaming(start(*EVENTS))), http_scope(BEARER))
+
+    assert sent == [start(*EVENTS), body(b"", more=False)]
+
+
 async def test_ll1_another_answer_of_unknown_length_is_broken_off_so_that_its_client_can_tell() -> None:
     app = Streaming(start((b"content-type", b"application/zip")), body())
 
