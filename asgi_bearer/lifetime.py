@@ -47,7 +47,11 @@ class Term:
             if self.end is not None and self.clock() >= self.end:
                 return
             if self.every is not None and self.monotonic() >= next_look:
-                if not await self.is_still_good():
+                is_good = True
+                # A verifier that hangs keeps nothing open for longer than its token.
+                with anyio.move_on_after(None if self.end is None else max(0.0, self.end - self.clock())):
+                    is_good = await self.is_still_good()
+                if not is_good:
                     return
                 next_look = self.monotonic() + self.every
 
@@ -65,15 +69,22 @@ def ended_in_time(app: ASGIApp, term: Term) -> ASGIApp:
         failure: Exception | None = None
 
         async def watch() -> None:
-            await stream.has_begun.wait()
-            await term.run()
-            stream.is_too_old = True
-            tasks.cancel_scope.cancel()
+            with stream.watch:
+                await stream.has_begun.wait()
+                await term.run()
+                stream.is_too_old = True
+                tasks.cancel_scope.cancel()
+
+        async def receive_until_over() -> MutableMapping[str, Any]:
+            message: MutableMapping[str, Any] = await receive()
+            if message["type"] in {"http.disconnect", "websocket.disconnect"}:
+                stream.finish()
+            return message
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch)
             try:
-                await app(scope, receive, stream.send)
+                await app(scope, receive_until_over, stream.send)
             except Exception as error:  # noqa: BLE001  # raised below: within the group it would become a group
                 failure = error
             tasks.cancel_scope.cancel()
@@ -94,18 +105,24 @@ class _Stream:
         self._is_over = False
         self.has_begun = anyio.Event()
         self.is_too_old = False
+        self.watch = anyio.CancelScope()
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         kind = message["type"]
         if kind == "http.response.start":
             self._headers = {bytes(name).lower(): bytes(value) for name, value in message.get("headers") or ()}
-        elif kind == "http.response.body":
-            self._is_over = not message.get("more_body")
-        elif kind in {"websocket.close", "websocket.http.response.start"}:
-            self._is_over = True
+        elif kind in {"websocket.close", "websocket.http.response.start"} or (
+            kind == "http.response.body" and not message.get("more_body")
+        ):
+            self.finish()
         await self._send(message)
         if not self._is_over and (kind == "websocket.accept" or self._is_open_ended(kind)):
             self.has_begun.set()
+
+    def finish(self) -> None:
+        """Note that it is over: what the application does from here on is its own business."""
+        self._is_over = True
+        self.watch.cancel()
 
     def _is_open_ended(self, kind: str) -> bool:
         # A stream of events may wait for its first one; of anything else, more is known to come with its first part.

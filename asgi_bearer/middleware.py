@@ -79,7 +79,8 @@ class BearerMiddleware:
     - `optional`: lets requests without Bearer credentials in as `Anonymous`; a wrong token is a 401 all the same.
     - `public`: paths as the application routes them, on which credentials are not looked at: "/health", "GET /docs/**".
     - `rules`: what callers must have on which path: {"/admin/**": scopes("admin")}. Of several patterns that fit the
-      most specific counts. "*" is one segment, "/**" at the end everything below and the path itself.
+      most specific counts. "*" is one segment, "/**" at the end everything below and the path itself. A prefix that
+      the application takes off without saying so (Django's FORCE_SCRIPT_NAME) needs rules of its own.
     - `checks`: objects with `async check(token, scope)`, in the order in which they are asked.
     - `resource`: what this server says of itself (RFC 9728): a `ProtectedResource`, or several whose paths tell which
       is meant. It is served to everybody, and challenges name it.
@@ -138,6 +139,9 @@ class BearerMiddleware:
         self._optional = options.flag("optional", optional)
         self._paths = PathRules(public, rules)
         self._has_paths = bool(self._paths)
+        # FastAPI(root_path=) is put into the scope behind this door, and routes with or without it.
+        inner_root = getattr(app, "root_path", None)
+        self._inner_root = inner_root.rstrip("/") if isinstance(inner_root, str) else ""
         self._checks = door_options.checks(checks)
         self._confirmed = frozenset(
             name
@@ -268,7 +272,7 @@ class BearerMiddleware:
     def _ruling(self, scope: Scope) -> Ruling:
         if scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope):
             return _OPEN
-        return self._paths.find(scope)
+        return self._paths.find(scope, self._inner_root)
 
     def _asks_for_metadata(self, scope: Scope) -> ProtectedResource | None:
         if scope["type"] != "http":

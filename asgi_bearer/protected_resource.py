@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 _WELL_KNOWN = "/.well-known/oauth-protected-resource"
 # RFC 9728 section 2: what is written by parameters of their own, or by us
-_MEMBERS = frozenset({"resource", "authorization_servers", "scopes_supported", "bearer_methods_supported"})
+_MEMBERS = frozenset(
+    {"resource", "authorization_servers", "scopes_supported", "bearer_methods_supported", "resource_name"}
+)
 _CORS = [(b"access-control-allow-origin", b"*")]
 _METHODS = b"GET, HEAD, OPTIONS"
 

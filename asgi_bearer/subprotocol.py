@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
+_HEADER = b"sec-websocket-protocol"
+
 
 def without_token(app: ASGIApp, marker: str) -> ASGIApp:
     """Return `app` as websockets are to call it that offer `marker` and a token behind it."""
@@ -28,7 +30,18 @@ def without_token(app: ASGIApp, marker: str) -> ASGIApp:
                 message = {**message, "subprotocol": marker}
             await send(message)
 
-        place = offered.index(marker)
-        await app({**scope, "subprotocols": offered[:place] + offered[place + 2 :]}, receive, answer)
+        left = _left(offered, marker)
+        await app({**scope, "subprotocols": left, "headers": _headers(scope, left)}, receive, answer)
 
     return call
+
+
+def _left(offered: list[str], marker: str) -> list[str]:
+    """Return what is neither `marker` nor stands behind one."""
+    behind = ["", *offered]
+    return [name for before, name in zip(behind, offered, strict=False) if marker not in {before, name}]
+
+
+def _headers(scope: Any, left: list[str]) -> list[tuple[bytes, bytes]]:
+    others = [(name, value) for name, value in scope["headers"] if bytes(name).lower() != _HEADER]
+    return [*others, (_HEADER, ", ".join(left).encode("latin-1", "replace"))] if left else others

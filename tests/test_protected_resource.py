@@ -262,6 +262,7 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda: resource(resource_name=""), ValueError, "resource_name is empty"),
     (lambda: resource(members=["a"]), TypeError, "members maps names to values"),
     (lambda: resource(members={1: "a"}), TypeError, "members maps names to values"),
+    (lambda: resource(members={"resource_name": "x"}), ValueError, "members: resource_name is written by its own"),
     (lambda: resource(members={"resource": "x"}), ValueError, "members: resource is written by its own parameter"),
     (lambda: resource(members={"resource_signing_alg_values_supported": ["none"]}), ValueError, "must not have 'none'"),
     (lambda: resource(members={"a": {1, 2}}), ValueError, "members cannot be written as JSON"),

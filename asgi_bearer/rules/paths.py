@@ -18,9 +18,11 @@ from asgi_bearer.rules.requirements import Requirement, require_requirement
 _PATTERN = re.compile(r"(?:(?P<method>[A-Z]+) )?(?P<path>/[^?#%{}\\\x00-\x20\x7f]*)")
 # Nothing in it that one application reads as another path than the next: encoded, empty, dotted or parametrised parts
 _PLAIN = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/?#%;\\\x00-\x1f\x7f]+)*/?")
-# What no spelling could change
-_FOLDED = re.compile(r"(?:/[a-z0-9_~-]+(?:\.[a-z0-9_~-]+)*)*/?")
+# What no spelling could change, but for the slash at its end
+_ORDINARY = re.compile(r"(?:/[a-z0-9_~-]+(?:\.[a-z0-9_~-]+)*)*/?")
 _MOST_ENCODINGS = 3
+# An odd path that is longer is taken for every path that a rule protects.
+_LONGEST_ODD = 1024
 
 
 class Ruling(NamedTuple):
@@ -44,47 +46,67 @@ class PathRules:
     def __init__(self, public: Iterable[str], rules: Mapping[str, Requirement] | None) -> None:
         named = [*_public(public), *_rules(rules)]
         _require_distinct(named)
+        protecting = [pattern for pattern in named if pattern.requirement is not None]
         self._as_named = _Table(named)
-        protecting = [pattern.folded() for pattern in named if pattern.requirement is not None]
-        self._folded = _Table(protecting) if protecting else None
+        self._protecting = _Table(protecting, empty_segments=True)
+        self._folded = _Table([pattern.folded() for pattern in protecting], empty_segments=True)
+        self._all = _distinct(pattern.requirement for pattern in protecting)
         self._is_empty = not named
 
     def __bool__(self) -> bool:
         """Tell whether anything is said of any path."""
         return not self._is_empty
 
-    def find(self, scope: Mapping[str, Any]) -> Ruling:
-        """Return what holds for this request beside what holds for every other."""
-        methods, paths = _methods(scope), possible_paths(scope)
-        if len(paths) == 1:
-            return self._find(paths[0], methods, scope["type"])
-        found = [self._find(path, methods, scope["type"]) for path in paths]
-        # Where it cannot be told which of several paths is meant, none is public.
-        return Ruling(is_public=False, requirements=_joined(found))
+    def find(self, scope: Mapping[str, Any], inner_root: str = "") -> Ruling:
+        """Return what holds for this request beside what holds for every other.
 
-    def _find(self, path: str, methods: tuple[str, ...], kind: str) -> Ruling:
+        `inner_root` is a `root_path` that the application takes off by itself: rules hold below it, too.
+        """
+        methods, paths = _methods(scope), possible_paths(scope)
+        ruling = self._find(paths[0], methods, scope)
+        if len(paths) == 1 and not inner_root:
+            return ruling
+        below = [path[len(inner_root) :] for path in paths if inner_root and path.startswith(f"{inner_root}/")]
+        more = [self._find(path, methods, scope) for path in (*paths[1:], *below)]
+        requirements = _distinct(one for other in (ruling, *more) for one in other.requirements)
+        if not more or (len(paths) == 1 and not requirements):
+            return ruling
+        # Where it cannot be told which of several paths is meant, none is public.
+        return Ruling(is_public=False, requirements=requirements)
+
+    def _find(self, path: str, methods: tuple[str, ...], scope: Mapping[str, Any]) -> Ruling:
+        if self._all and len(path) > _LONGEST_ODD and not _PLAIN.fullmatch(path):
+            return Ruling(is_public=False, requirements=self._all)
         named = self._as_named.find(path, methods)
-        folded = None if self._folded is None else self._folded.find(_fold(path), methods)
+        others = self._find_others(path, methods) if self._all else []
         if named is not None and named.requirement is None:
-            is_overruled = folded is not None and folded.rank() < named.rank()
-            if named.is_for(path, kind) and not is_overruled:
+            is_overruled = any(other.rank() < named.rank() for other in others)
+            if named.is_for(path, scope) and not is_overruled:
                 return _PUBLIC
             named = None
-        if named is folded is None:
+        elif named is None and not others:
             return _PROTECTED
-        requirements = [
-            found.requirement for found in (named, folded) if found is not None and found.requirement is not None
-        ]
-        return Ruling(is_public=False, requirements=_distinct(requirements))
+        found = others if named is None else [named, *others]
+        return Ruling(is_public=False, requirements=_distinct(pattern.requirement for pattern in found))
+
+    def _find_others(self, path: str, methods: tuple[str, ...]) -> list[_Pattern]:
+        """Return the rules for the other spellings of `path`, each the most specific for one of them."""
+        stripped = path.rstrip("/") or "/"
+        if _PLAIN.fullmatch(path):
+            spelled = [(self._folded, stripped if _ORDINARY.fullmatch(path) else _fold(stripped))]
+            if stripped != path:
+                spelled.append((self._protecting, stripped))
+        else:
+            spellings = _spellings(path)
+            spelled = [(self._protecting, spelling) for spelling in spellings]
+            spelled += [(self._folded, spelling) for spelling in dict.fromkeys(map(_fold, spellings))]
+        found = (table.find(spelling, methods) for table, spelling in spelled)
+        return [pattern for pattern in found if pattern is not None]
 
 
-def _joined(found: Iterable[Ruling]) -> tuple[Requirement, ...]:
-    return _distinct(requirement for ruling in found for requirement in ruling.requirements)
-
-
-def _distinct(requirements: Iterable[Requirement]) -> tuple[Requirement, ...]:
+def _distinct(requirements: Iterable[Requirement | None]) -> tuple[Requirement, ...]:
     # By what they are and not by what they say: those of users may be compared in ways of their own.
-    return tuple({id(requirement): requirement for requirement in requirements}.values())
+    return tuple({id(found): found for found in requirements if found is not None}.values())
 
 
 class _Pattern(NamedTuple):
@@ -106,10 +128,11 @@ class _Pattern(NamedTuple):
         """Return the pattern for paths that are folded."""
         wildcards = {"*", "**"}
         segments = [segment if segment in wildcards else _fold_segment(segment) for segment in self.segments]
-        return self._replace(segments=tuple(segment for segment in segments if segment) or ("",))
+        # With a slash at its end or without: the path that is looked up has none.
+        return self._replace(segments=tuple(segments[:-1] if len(segments) > 1 and not segments[-1] else segments))
 
-    def regex(self) -> re.Pattern[str]:
-        parts = {"*": "/[^/]+", "**": "(?:/.*)?"}
+    def regex(self, *, empty_segments: bool) -> re.Pattern[str]:
+        parts = {"*": "/[^/]*" if empty_segments else "/[^/]+", "**": "(?:/.*)?"}
         return re.compile(
             "".join(parts.get(segment) or "/" + re.escape(segment) for segment in self.segments), re.DOTALL
         )
@@ -118,17 +141,20 @@ class _Pattern(NamedTuple):
         """Return what sorts the more specific first: a segment by name, then any, then all; then with a method."""
         return tuple({"*": 1, "**": 2}.get(segment, 0) for segment in self.segments), not self.method
 
-    def is_for(self, path: str, kind: str) -> bool:
+    def is_for(self, path: str, scope: Mapping[str, Any]) -> bool:
         """Tell whether a public pattern that describes this request means it, too."""
-        if kind == "websocket" and self.method:
+        if self.method and (scope["type"] == "websocket" or not scope["method"].isupper()):
             return False
         return self.is_literal or _PLAIN.fullmatch(path) is not None
 
 
 class _Table:
-    """Patterns to look a path up in: those without wildcards by the path, the others one after the other."""
+    """Patterns to look a path up in: those without wildcards by the path, the others one after the other.
 
-    def __init__(self, patterns: Iterable[_Pattern]) -> None:
+    With `empty_segments` a "*" takes a segment that is empty, too.
+    """
+
+    def __init__(self, patterns: Iterable[_Pattern], *, empty_segments: bool = False) -> None:
         self._literal: dict[tuple[str, str], _Pattern] = {}
         wild: list[_Pattern] = []
         for pattern in patterns:
@@ -136,7 +162,9 @@ class _Table:
                 wild.append(pattern)
             else:
                 self._literal.setdefault((pattern.method, pattern.path), pattern)
-        self._wild = [(pattern.regex(), pattern) for pattern in sorted(wild, key=_Pattern.rank)]
+        self._wild = [
+            (pattern.regex(empty_segments=empty_segments), pattern) for pattern in sorted(wild, key=_Pattern.rank)
+        ]
 
     def find(self, path: str, methods: tuple[str, ...]) -> _Pattern | None:
         for method in methods:
@@ -150,8 +178,8 @@ class _Table:
 
 
 def _methods(scope: Mapping[str, Any]) -> tuple[str, ...]:
-    method: str = "GET" if scope["type"] == "websocket" else scope["method"]
-    # Applications answer HEAD by what they have for GET.
+    # Some applications take "delete" for DELETE, and some servers hand it on. HEAD is answered as GET is.
+    method: str = "GET" if scope["type"] == "websocket" else scope["method"].upper()
     return ("HEAD", "GET", "") if method == "HEAD" else (method, "")
 
 
@@ -179,26 +207,54 @@ def whole_path(scope: Mapping[str, Any]) -> str:
     return path if path == root or path.startswith(f"{root}/") else root + path
 
 
-def _fold(path: str) -> str:
-    """Return the one spelling of all that some application might take for the same path."""
-    if _FOLDED.fullmatch(path):
-        return path.rstrip("/") or "/"
+def _spellings(path: str) -> list[str]:
+    """Return the paths that some application might take `path` for, whichever of the usual steps it takes.
+
+    Each step is one that an application, or what stands before it, takes or leaves: decoding once more, cutting off
+    parameters, merging slashes, resolving dots.
+    """
+    found = [path]
+    for step in (_decoded, _without_parameters, _merged, _resolved):
+        found = list(dict.fromkeys([*found, *map(step, found)]))
+    return found
+
+
+def _decoded(path: str) -> str:
     for _ in range(_MOST_ENCODINGS):
         path = unquote(path)
+    # For C, a text ends at its first zero.
+    return path.replace("\\", "/").partition("\0")[0]
+
+
+def _without_parameters(path: str) -> str:
+    return "/".join([segment.partition(";")[0] for segment in path.split("/")])
+
+
+def _merged(path: str) -> str:
+    return "/" + "/".join([segment for segment in path.split("/") if segment])
+
+
+def _resolved(path: str) -> str:
+    """Take dots away as RFC 3986 section 5.2.4 does."""
     segments: list[str] = []
-    for segment in path.replace("\\", "/").split("/"):
-        name = _fold_segment(segment)
-        if segment.partition(";")[0] == "..":
+    for segment in path.split("/")[1:]:
+        if segment == "..":
             del segments[-1:]
-        elif name:
-            segments.append(name)
+        elif segment != ".":
+            segments.append(segment)
     return "/" + "/".join(segments)
 
 
+def _fold(path: str) -> str:
+    """Return `path` as one takes it that heeds neither case nor how letters are composed."""
+    return "/".join(map(_fold_segment, path.split("/")))
+
+
 def _fold_segment(segment: str) -> str:
-    name = unicodedata.normalize("NFKC", segment.partition(";")[0]).casefold()
-    # Some file systems take no notice of what stands at the end, and C of what stands behind a zero.
-    return name.partition("\0")[0].rstrip(". ")
+    # Letter by letter: of a whole text with many accents the normal form takes a time that is quadratic.
+    name = "".join([unicodedata.normalize("NFKD", letter) for letter in segment.casefold()]).casefold()
+    # Some file systems take no notice of what stands at the end; of dots alone they do.
+    return name.rstrip(". ") or name
 
 
 def _public(public: Iterable[str]) -> list[_Pattern]:

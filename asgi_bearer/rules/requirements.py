@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     Covers: TypeAlias = Callable[[Sequence[str], str], bool]
 
 
+# Seconds by which the issuer's clock may be ahead: the greatest leeway that a verifier takes
+_MOST_AHEAD = 300
+
+
 def is_granted(granted: Sequence[str], required: str) -> bool:
     """Tell whether a scope was granted exactly as it is written: the rule where nobody has another."""
     return required in granted
@@ -209,7 +213,7 @@ class _Acr(Requirement):
         if self._max_age is None:
             return True
         login: Any = token.claims.get("auth_time")
-        return type(login) in {int, float} and now - login <= self._max_age
+        return type(login) in {int, float} and -_MOST_AHEAD <= now - login <= self._max_age
 
     def __repr__(self) -> str:
         parts = [repr(value) for value in self._values]

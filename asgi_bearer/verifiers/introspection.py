@@ -109,8 +109,9 @@ class IntrospectionTokenVerifier:
     What is remembered:
 
     - `cache_ttl`: seconds (30) for which "active" is remembered, never past exp: so long a revocation may go unnoticed.
-      0 asks on every request. A token in use is asked about again ahead of that, in the background. `cache_size`: how
-      many active tokens (10000); 0 remembers none. Nothing is remembered of a token longer than 8 KiB.
+      0 asks on every request, but for tokens known to be inactive. A token in use is asked about again ahead of that,
+      in the background. `cache_size`: how many active tokens (10000); 0 remembers none. Nothing is remembered of a
+      token longer than 8 KiB.
     - `negative_ttl`: seconds (5) for "inactive". A failure is the answer to the same token for one second.
     - `stale_if_error`: seconds (0, at most 60) for which, after its time and never past exp, an answer goes on serving
       while the server cannot be asked. A revocation may go unnoticed for so much longer.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 10.0
 _MAX_WAITERS = 1024
+_BETWEEN_RENEWALS = 1.0
 
 
 class _HeldToken(ABC):
@@ -38,6 +39,7 @@ class _HeldToken(ABC):
         self._flights: Flights[Authentication | FetchError] = Flights()
         self._authentication: Authentication | None = None
         self._until = 0.0
+        self._next_renewal = -math.inf
 
     @abstractmethod
     async def _get(self) -> OwnToken:
@@ -56,10 +58,16 @@ class _HeldToken(ABC):
         return outcome
 
     def renew(self, authentication: Authentication) -> bool:
-        """Let go of the token that was refused; another one is worth a try."""
-        # Only of that one: another request may have got a new one by now.
-        if self._authentication is authentication:
-            self._authentication = None
+        """Let go of the token that was refused, and tell whether another one is worth a try: one a second is."""
+        if self._authentication is not authentication:
+            # Another request has got a new one by now, or is getting it.
+            return True
+        now = self._monotonic()
+        if now < self._next_renewal:
+            # It is not the token that is wrong with us: a third one would be refused, too.
+            return False
+        self._next_renewal = now + _BETWEEN_RENEWALS
+        self._authentication = None
         return True
 
     async def _attempt(self) -> Authentication | FetchError:

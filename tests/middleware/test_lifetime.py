@@ -347,7 +347,48 @@ async def test_who_is_cancelled_from_outside_is_cancelled() -> None:
     assert app.ended_by == "the door"
 
 
+async def test_ll1_work_that_follows_a_finished_stream_is_the_applications_own() -> None:
+    app = Streaming(start(*EVENTS), body(), body(more=False), then=lambda: anyio.sleep(0.05))
+
+    assert await send_all(door(app), http_scope(BEARER)) == list(app.messages)
+    assert app.ended_by == "itself"
+
+
+@pytest.mark.parametrize("kind", ["websocket", "http"])
+async def test_ll1_what_a_client_left_is_cleaned_up_in_peace_and_gets_no_last_word(kind: str) -> None:
+    done: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        assert (await receive())["type"] == f"{kind}.disconnect"
+        for message in [ACCEPT] if kind == "websocket" else [start(*EVENTS), body()]:
+            await send(message)
+        await anyio.sleep(0.05)
+        done.append("cleaned up")
+
+    scope = websocket_scope(BEARER) if kind == "websocket" else http_scope(BEARER)
+    with anyio.fail_after(5):
+        sent = await call(door(app), scope, {"type": f"{kind}.connect"}, {"type": f"{kind}.disconnect"})
+
+    assert done == ["cleaned up"]
+    assert sent in ([ACCEPT], [start(*EVENTS), body()])
+
+
 # Looking again
+
+
+async def test_ll2_a_verifier_that_hangs_keeps_nothing_open_for_longer_than_its_token() -> None:
+    time = Time()
+
+    async def is_still_good() -> bool:
+        time.wall.advance(0.97)
+        await anyio.sleep_forever()
+        return True
+
+    with anyio.fail_after(5):
+        await time.term(NOW + 31, 30, is_still_good).run()
+
+    assert time.wall.now >= NOW + 31
 
 
 async def term_of(guarded: BearerMiddleware, monkeypatch: pytest.MonkeyPatch) -> Term:

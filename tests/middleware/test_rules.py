@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from fakes import Clock, Echo, call, http_scope, websocket_scope
+from fastapi import FastAPI
 
 from asgi_bearer import (
     AccessToken,
@@ -125,6 +126,18 @@ async def test_a_rule_holds_for_websockets() -> None:
     sent = await call(door(rules=RULES), scope, {"type": "websocket.connect"})
 
     assert sent == [{"type": "websocket.close", "code": 3003}]
+
+
+@pytest.mark.parametrize(("path", "status"), [("/admin/x", 403), ("/api/admin/x", 403), ("/api/x", 200)])
+async def test_fastapis_root_path_is_no_way_around_a_rule(path: str, status: int) -> None:
+    app = FastAPI()
+    app.root_path = "/api"  # as FastAPI(root_path=), which it advises against
+
+    @app.get("/{rest:path}")
+    async def anything(rest: str) -> str:
+        return rest
+
+    assert (await answer(door(app, rules=RULES), "reader", path, query_string=b""))[0] == status
 
 
 async def test_the_events_tell_what_became_of_it() -> None:

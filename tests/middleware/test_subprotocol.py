@@ -46,6 +46,31 @@ def door(app: Any = None, **options: Any) -> BearerMiddleware:
     return BearerMiddleware(app or Socket(), verifier, **{"websocket_subprotocol": "bearer", **options})
 
 
+@pytest.mark.parametrize(
+    ("offered", "left", "header"),
+    [
+        (["bearer", TOKEN], [], None),
+        (["chat", "bearer", TOKEN, "other"], ["chat", "other"], b"chat, other"),
+        (["bearer", "t1", "bearer", "t2"], [], None),
+        (["bearer"], [], None),
+    ],
+)
+async def test_as6_the_application_sees_the_token_nowhere(
+    offered: list[str], left: list[str], header: bytes | None
+) -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope)
+
+    headers = ((b"Sec-WebSocket-Protocol", ", ".join(offered).encode()), (b"host", b"x"))
+    await call(door(app, public=["/"]), websocket_scope(*headers, subprotocols=offered), CONNECT)
+
+    assert seen[0]["subprotocols"] == left
+    assert dict(seen[0]["headers"]).get(b"sec-websocket-protocol") == header
+    assert (b"host", b"x") in seen[0]["headers"]
+
+
 async def open_socket(
     guarded: Any, offered: Sequence[str] | None, *headers: tuple[bytes, bytes]
 ) -> list[dict[str, Any]]:

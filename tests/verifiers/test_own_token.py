@@ -107,6 +107,18 @@ async def test_ca6_no_question_is_asked_a_third_time() -> None:
     assert (source.asked, len(endpoint.asked)) == (2, 2)
 
 
+async def test_a_server_that_refuses_every_token_of_ours_costs_one_renewal_a_second() -> None:
+    source, endpoint = Source(), accepting()
+    asking = verifier(endpoint, client_auth=BearerToken(source))
+
+    for number in range(5):
+        with pytest.raises(VerifierUnavailable):
+            await asking.verify_token(f"{TOKEN}-{number}")
+
+    assert source.asked == 2
+    assert len(endpoint.asked) == 2 + 3 + 1
+
+
 async def test_a_token_that_was_replaced_meanwhile_is_not_let_go() -> None:
     source = Source()
     auth = BearerToken(source)
