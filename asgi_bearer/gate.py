@@ -9,15 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asgi_bearer.errors import MissingToken, current_door
-from asgi_bearer.rules.requirements import Circumstances, Requirement, require_requirement
+from asgi_bearer.rules import options
+from asgi_bearer.rules.challenge import Answer, Challenger
+from asgi_bearer.rules.requirements import Circumstances, Requirement, require_requirement, scopes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from asgi_bearer.access_token import AccessToken
     from asgi_bearer.errors import BearerError
-    from asgi_bearer.rules.challenge import Challenger
     from asgi_bearer.rules.requirements import Covers
+
+# What is said where no door is around the application.
+_OUTSIDE = Challenger(realm="api", scopes=(), expose_reason=False)
 
 
 class Gate:
@@ -56,3 +60,25 @@ def require(requirement: Requirement) -> AccessToken:
         raise MissingToken
     door.gate.require(door.access_token, requirement)
     return door.access_token
+
+
+def read_requirement(name: str, asked: Sequence[object]) -> Requirement:
+    """Return what the function `name` was called with as one requirement: scopes, or the one that stands there."""
+    if len(asked) == 1 and isinstance(asked[0], Requirement):
+        return asked[0]
+    if not asked:
+        raise ValueError(f"{name} asks for nothing: write {name}('read')")
+    for one in asked:
+        if not isinstance(one, str):
+            raise TypeError(
+                f"{name} takes scopes, or one requirement: write {name}('read', 'write') or "
+                f"{name}(scopes('read') & role('admin')), with {type(one).__name__} nowhere in it"
+            )
+    return scopes(*options.scopes(name, asked))
+
+
+def answer(error: BearerError) -> Answer:
+    """Return the current door's whole answer to `error`, for frameworks that do not know our errors by themselves."""
+    door = current_door.get()
+    challenger = door.gate.challenger if door is not None and isinstance(door.gate, Gate) else _OUTSIDE
+    return challenger.answer(error)

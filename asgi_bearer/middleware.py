@@ -30,6 +30,7 @@ from asgi_bearer.gate import Gate
 from asgi_bearer.protected_resource import ProtectedResource
 from asgi_bearer.rules import options
 from asgi_bearer.rules.challenge import Answer, Body, Challenger, require_body
+from asgi_bearer.rules.cors import find_cors
 from asgi_bearer.rules.credentials import read_credentials
 from asgi_bearer.rules.paths import PathRules, Ruling, possible_paths, whole_path
 from asgi_bearer.rules.requirements import is_granted, scopes
@@ -200,6 +201,7 @@ class BearerMiddleware:
             await self.app(scope, receive, send)
             return
         startup = [await receive()]
+        self._look_for_cors()
         failure = None if self._prefetch == "off" else await self._let_verifier("prefetch")
         if failure is not None and self._prefetch == "require":
             await self._let_verifier("aclose")
@@ -215,6 +217,15 @@ class BearerMiddleware:
             await send(message)
 
         await self.app(scope, receive_from_startup, send_after_close)
+
+    def _look_for_cors(self) -> None:
+        advice = find_cors(self.app)
+        if advice is not None:
+            _logger.warning(
+                "CORS is handled behind the door: browsers cannot read its 401, 403 and 503, which so lack "
+                "Access-Control-Allow-Origin: %s",
+                advice,
+            )
 
     async def _let_verifier(self, name: str) -> str | None:
         """Call an optional method of the verifier; return why it failed, without what may hold a secret."""
