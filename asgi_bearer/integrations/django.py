@@ -1,7 +1,7 @@
 """For Django under ASGI: the token on the request, answers to our errors, and a decorator for views. Floor 6.
 
-The rule of this module: nothing is verified here. `BearerMiddleware` does that, around `get_asgi_application()`, and its
-clock, its reading of scopes and its challenges count. `request.user` is Django's, and is left alone.
+The rule of this module: nothing is verified here. `BearerMiddleware` does that, around `get_asgi_application()`, and
+its clock, its reading of scopes and its challenges count. `request.user` is Django's, and is left alone.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def requires(*scopes_or_requirement: str | Requirement) -> Callable[[Callable[..
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         if not callable(view) or isinstance(view, type):
             raise TypeError(
-                "requires decorates a function: write @method_decorator(requires('read'), name='dispatch') above a class"
+                "requires decorates a function: above a class write "
+                "@method_decorator(requires('read'), name='dispatch')"
             )
         if _is_awaited(view):
 

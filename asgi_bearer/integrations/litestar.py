@@ -54,9 +54,13 @@ def requires(
             if connection.scope["type"] != ScopeType.WEBSOCKET:
                 raise
             # Of our errors Litestar knows how to close a websocket for none.
-            raise WebSocketException(detail=error.description, code=_close_code(error)) from error
+            raise _Refused(detail=error.description, code=_close_code(error)) from error
 
     return guard
+
+
+class _Refused(WebSocketException):
+    """A guard's refusal of a websocket; its cause is our error."""
 
 
 class BearerPlugin(InitPlugin):
@@ -78,7 +82,7 @@ class BearerPlugin(InitPlugin):
 
 async def _note_refusal(error: Exception, scope: Scope) -> None:
     """Keep the answer to `error` while its door is still there to be asked."""
-    cause = error if isinstance(error, BearerError) else error.__cause__
+    cause = error.__cause__ if isinstance(error, _Refused) else error
     refusals = cast("dict[str, Any]", scope).get(_REFUSALS)
     if refusals is not None and isinstance(cause, BearerError):
         refusals.append((answer(cause), _close_code(cause)))

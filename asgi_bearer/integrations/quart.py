@@ -1,7 +1,7 @@
 """For Quart: a decorator that asks the door for more, and answers to our errors, which Quart does not know. Floor 6.
 
-The rule of this module: nothing is verified here. `BearerMiddleware` does that, around `app.asgi_app`, and its clock, its
-reading of scopes and its challenges count.
+The rule of this module: nothing is verified here. `BearerMiddleware` does that, around `app.asgi_app`, and its clock,
+its reading of scopes and its challenges count.
 """
 
 from __future__ import annotations
@@ -66,8 +66,9 @@ def requires(
 def init_app(app: Quart) -> None:
     """Let `app` answer each `BearerError` that leaves a handler as its door does: status, challenge, JSON body.
 
-    Without it Quart answers 500 to `token.require_scopes("admin")` in a view. It does NOT verify tokens. An error handler
-    of the application's own for `BearerError`, registered later, takes its place.
+    Without it Quart answers 500 to `token.require_scopes("admin")` in a view. An error handler of the application's own
+    for `BearerError`, registered later, takes its place. Websockets are refused as `requires` does; one that was
+    accepted before is closed. It does NOT verify tokens.
     """
     app.register_error_handler(BearerError, _refuse)
 

@@ -14,10 +14,11 @@ _DEPTH = 64
 
 
 def find_cors(app: object) -> str | None:
-    """Return what to write instead, if what handles CORS is `app`, or is anywhere in it where a door around it is wrong.
+    """Return what to write instead, if `app`, around which a door stands, handles CORS itself; None if it does not.
 
-    It looks down the attribute `app` from middleware to middleware, into `user_middleware` of Starlette and FastAPI, and
-    at `cors_config` of Litestar. It does NOT see what other frameworks do in hooks of their own, nor what is mounted.
+    It looks down the attribute `app` from middleware to middleware, into `user_middleware` of Starlette and FastAPI,
+    and at `cors_config` of Litestar. It does NOT see what other frameworks do in hooks of their own, nor what is
+    mounted.
     """
     for _ in range(_DEPTH):
         if _is_cors(type(app)):

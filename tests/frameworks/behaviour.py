@@ -11,8 +11,12 @@ from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 EXP = 4102444800
 
 ALL = ("starlette", "fastapi", "quart", "litestar", "django", "bare")
-# They answer an HTTPException of Starlette, and so the errors of this package.
-KNOW_OUR_ERRORS = ("starlette", "fastapi", "litestar")
+# They answer an HTTPException of Starlette, and so the errors of this package; Quart and Django by the integrations.
+KNOW_OUR_ERRORS = ("starlette", "fastapi", "quart", "litestar", "django")
+HAVE_REQUEST_AUTH = ("starlette", "fastapi", "litestar")
+# They ask for scopes by `requires` of their integration.
+HAVE_REQUIRES = ("quart", "litestar", "django")
+REFUSE_WEBSOCKETS = ("quart", "litestar")
 HAVE_WEBSOCKETS = ("starlette", "fastapi", "quart", "litestar", "bare")
 HAVE_BACKGROUND_TASKS = ("starlette", "fastapi", "quart", "litestar")
 
@@ -119,12 +123,16 @@ PASSING = [
     Passing("public path as the router reads it", "/health/", None, told_twice(None), apps=("litestar",)),
     Passing("handler's scope is there", "/sensitive", "Bearer {sensitive}", told_twice(SENSITIVE_READER)),
     Passing("handler's scope is missing", "/sensitive", status=403, challenge=LACKS_SENSITIVE, apps=KNOW_OUR_ERRORS),
-    Passing("an error that leaves the app is a 500", "/sensitive", status=500, apps=("quart", "django", "bare")),
+    Passing("an error that leaves the app is a 500", "/sensitive", status=500, apps=("bare",)),
+    Passing(
+        "requires, scope is there", "/required", "Bearer {sensitive}", told_twice(SENSITIVE_READER), apps=HAVE_REQUIRES
+    ),
+    Passing("requires, scope is missing", "/required", status=403, challenge=LACKS_SENSITIVE, apps=HAVE_REQUIRES),
     Passing(
         "the framework's own names",
         "/own",
         answer={"auth": READER, "is_authenticated": True, "display_name": "Ada", "identity": "ada"},
-        apps=KNOW_OUR_ERRORS,
+        apps=HAVE_REQUEST_AUTH,
     ),
     Passing("@requires of Starlette, scope is there", "/requires/read", answer=told_twice(READER), apps=("starlette",)),
     Passing("@requires of Starlette, scope is missing", "/requires/admin", status=403, apps=("starlette",)),
@@ -234,6 +242,29 @@ class Behaviour:
         _assert_refused(reply, row.refusal)
         assert json.loads(reply.body) == {"error": row.refusal.error, "error_description": row.refusal.description}
         assert arrivals(client, place) == before
+
+    @over([ForApps("", REFUSE_WEBSOCKETS)])
+    def test_a_websocket_whose_handler_asks_for_more_gets_the_doors_answer(
+        self, client: Client, place: Place, tokens: Mapping[str, str]
+    ) -> None:
+        before = arrivals(client, place)
+
+        reply = client.knock(f"/{place.app}/required/ws", [("authorization", f"Bearer {tokens['good']}")])
+
+        _assert_refused(reply, Refusal(403, LACKS_SENSITIVE, "insufficient_scope", _LACKS))
+        assert json.loads(reply.body) == {"error": "insufficient_scope", "error_description": _LACKS}
+        assert arrivals(client, place) == [*before, "websocket"]
+
+    @over([ForApps("", REFUSE_WEBSOCKETS)])
+    def test_a_websocket_whose_handler_asks_for_what_is_there_talks(
+        self, client: Client, place: Place, tokens: Mapping[str, str]
+    ) -> None:
+        headers = [("authorization", f"Bearer {tokens['sensitive']}")]
+
+        first, second = client.talk(f"/{place.app}/required/ws", headers, "hello")
+
+        assert json.loads(first) == told_twice(SENSITIVE_READER)
+        assert second == "hello"
 
     @over([ForApps("", HAVE_WEBSOCKETS)])
     def test_a_websocket_with_a_good_token_talks_to_the_app(

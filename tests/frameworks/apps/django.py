@@ -10,11 +10,18 @@ from django.urls import path
 from frameworks.apps.common import DOOR, Arrivals, ASGIApp, callers
 
 from asgi_bearer import BearerMiddleware, TokenVerifier, get_access_token
+from asgi_bearer.integrations.django import requires
 
 
 def build(verifier: TokenVerifier, arrivals: list[str]) -> ASGIApp:
     if not settings.configured:
-        settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], SECRET_KEY="for the tests", LOGGING_CONFIG=None)
+        settings.configure(
+            ROOT_URLCONF=__name__,
+            ALLOWED_HOSTS=["*"],
+            SECRET_KEY="for the tests",
+            LOGGING_CONFIG=None,
+            MIDDLEWARE=["asgi_bearer.integrations.django.AccessTokenMiddleware"],
+        )
     handler = cast("ASGIApp", get_asgi_application())
     return BearerMiddleware(Arrivals(handler, arrivals), verifier, **DOOR)
 
@@ -32,9 +39,14 @@ async def echo(request: ASGIRequest) -> HttpResponse:
 
 
 async def sensitive(request: ASGIRequest) -> HttpResponse:
-    token = get_access_token()
-    assert token is not None
+    token = request.access_token
+    assert token is get_access_token()
     token.require_scopes("data:read_sensitive")
+    return JsonResponse(callers(request.scope))
+
+
+@requires("data:read_sensitive")
+async def required(request: ASGIRequest) -> HttpResponse:
     return JsonResponse(callers(request.scope))
 
 
@@ -44,4 +56,5 @@ urlpatterns: list[Any] = [
     path("sync", whoami_in_a_thread),
     path("echo", echo),
     path("sensitive", sensitive),
+    path("required", required),
 ]

@@ -11,6 +11,7 @@ from litestar.background_tasks import BackgroundTask
 from litestar.middleware import DefineMiddleware
 
 from asgi_bearer import AccessToken, BearerMiddleware, TokenVerifier
+from asgi_bearer.integrations.litestar import BearerPlugin, requires
 
 AnyRequest = Request[Any, AccessToken, Any]
 AnyWebSocket = WebSocket[Any, AccessToken, Any]
@@ -21,11 +22,12 @@ def build(verifier: TokenVerifier, arrivals: list[str]) -> ASGIApp:
     door: Any = BearerMiddleware
     notary: Any = Arrivals
     app: Any = Litestar(
-        [whoami, head_whoami, whoami_in_a_thread, echo, sensitive, own, talk, *_background(Postbox())],
+        [whoami, head_whoami, whoami_in_a_thread, echo, sensitive, required, own, *_TALKS, *_background(Postbox())],
         middleware=[
             DefineMiddleware(door, verifier=verifier, **DOOR),
             DefineMiddleware(notary, notes=arrivals),
         ],
+        plugins=[BearerPlugin()],
         openapi_config=None,
         logging_config=None,
     )
@@ -71,6 +73,11 @@ async def sensitive(request: AnyRequest) -> dict[str, Any]:
     return callers(request.scope)
 
 
+@get("/required", guards=[requires("data:read_sensitive")])
+async def required(request: AnyRequest) -> dict[str, Any]:
+    return callers(request.scope)
+
+
 @get("/own")
 async def own(request: AnyRequest) -> dict[str, Any]:
     return own_names(request)
@@ -78,7 +85,19 @@ async def own(request: AnyRequest) -> dict[str, Any]:
 
 @websocket("/ws")
 async def talk(socket: AnyWebSocket) -> None:
+    await _echo_text(socket)
+
+
+@websocket("/required/ws", guards=[requires("data:read_sensitive")])
+async def talk_to_few(socket: AnyWebSocket) -> None:
+    await _echo_text(socket)
+
+
+async def _echo_text(socket: AnyWebSocket) -> None:
     await socket.accept()
     await socket.send_json(callers(socket.scope))
     async for text in socket.iter_data("text"):
         await socket.send_text(text)
+
+
+_TALKS = (talk, talk_to_few)
