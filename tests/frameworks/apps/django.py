@@ -14,6 +14,13 @@ from asgi_bearer.integrations.django import requires
 
 
 def build(verifier: TokenVerifier, arrivals: list[str]) -> ASGIApp:
+    configure()
+    handler = cast("ASGIApp", get_asgi_application())
+    return BearerMiddleware(Arrivals(handler, arrivals), verifier, **DOOR)
+
+
+def configure() -> None:
+    """Set Django up for this module; tests with other views override it."""
     if not settings.configured:
         settings.configure(
             ROOT_URLCONF=__name__,
@@ -22,8 +29,6 @@ def build(verifier: TokenVerifier, arrivals: list[str]) -> ASGIApp:
             LOGGING_CONFIG=None,
             MIDDLEWARE=["asgi_bearer.integrations.django.AccessTokenMiddleware"],
         )
-    handler = cast("ASGIApp", get_asgi_application())
-    return BearerMiddleware(Arrivals(handler, arrivals), verifier, **DOOR)
 
 
 async def whoami(request: ASGIRequest) -> HttpResponse:
