@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from asgiref.sync import iscoroutinefunction
@@ -31,6 +30,9 @@ from starlette.testclient import TestClient
 
 from asgi_bearer import BearerMiddleware, VerifierUnavailable, get_access_token
 from asgi_bearer.integrations.django import AccessTokenMiddleware, requires
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 OURS = "asgi_bearer.integrations.django.AccessTokenMiddleware"
 Mode = Literal["async", "sync"]
