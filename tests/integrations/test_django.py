@@ -75,30 +75,30 @@ def broken(_: Any) -> HttpResponse:
 
 
 @method_decorator(requires("read", "write"), name="dispatch")
-class Books(View):
+class Books(View):  # type: ignore[misc]
     def get(self, request: Any, **captured: int) -> HttpResponse:
         return caller(request, **captured)
 
 
 @method_decorator(requires("read", "write"), name="dispatch")
-class BooksAsync(View):
+class BooksAsync(View):  # type: ignore[misc]
     async def get(self, request: Any, **captured: int) -> HttpResponse:
         return caller(request, **captured)
 
 
-class BooksByMethod(View):
-    @method_decorator(requires("read", "write"))
+class BooksByMethod(View):  # type: ignore[misc]
+    @method_decorator(requires("read", "write"))  # type: ignore[untyped-decorator]
     def get(self, request: Any) -> HttpResponse:
         return caller(request)
 
 
-class BooksByMethodAsync(View):
-    @method_decorator(requires("read", "write"))
+class BooksByMethodAsync(View):  # type: ignore[misc]
+    @method_decorator(requires("read", "write"))  # type: ignore[untyped-decorator]
     async def get(self, request: Any) -> HttpResponse:
         return caller(request)
 
 
-class Plain(View):
+class Plain(View):  # type: ignore[misc]
     async def get(self, request: Any) -> HttpResponse:
         return caller(request)
 

@@ -76,7 +76,7 @@ def test_views_of_nested_blueprints_and_classes_are_guarded(backend: Backend) ->
         return str(number)
 
     class Books(MethodView):
-        decorators = (requires("write"),)
+        decorators = [requires("write")]  # noqa: RUF012  # as Quart has it
 
         async def get(self, number: int) -> str:
             return str(number)
@@ -167,10 +167,10 @@ def test_an_error_handler_of_the_applications_own_takes_the_place_of_ours(backen
     app = empty(backend)
     init_app(app)
 
-    @app.errorhandler(BearerError)
     async def answer(error: BearerError) -> Response:
         return Response("own", error.status_code, dict(error.headers))
 
+    app.register_error_handler(BearerError, answer)
     app.add_url_rule("/", "view", lambda: _require("write"))
 
     reply = TestClient(app, backend=backend).get("/", headers={"authorization": f"Bearer {READER}"})
@@ -183,7 +183,7 @@ def test_an_error_handler_of_the_applications_own_takes_the_place_of_ours(backen
 
 
 def talking(backend: Backend, *, door: bool = True) -> Any:
-    app = empty(backend, door=door)
+    app: Quart = empty(backend, door=door)
     init_app(app)
 
     @app.websocket("/guarded")

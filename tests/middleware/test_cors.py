@@ -1,9 +1,9 @@
-"""CORS and the door: who stands outside, what a browser may then read, and the warning where it is the other way round."""
+"""CORS and the door: what a browser may read if CORS is outside, and the warning where it is not."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from fastapi import FastAPI
@@ -18,7 +18,10 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
-from asgi_bearer import BearerMiddleware, StaticTokenVerifier, VerifierUnavailable
+from asgi_bearer import AccessToken, BearerMiddleware, VerifierUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Backend = Literal["asyncio", "trio"]
 READER, UNKNOWN = "a-token-of-the-reader", "a-token-that-cannot-be-known"
@@ -34,13 +37,11 @@ WARNING = "CORS is handled behind the door"
 class Verifier:
     """Knows one token, and cannot know another."""
 
-    def __init__(self) -> None:
-        self._known = StaticTokenVerifier({READER: {"client_id": "reader", "scopes": ["read"]}})
-
-    async def verify_token(self, token: str) -> Any:
+    async def verify_token(self, token: str) -> AccessToken:
         if token == UNKNOWN:
             raise VerifierUnavailable("down", 7)
-        return await self._known.verify_token(token)
+        assert token == READER
+        return AccessToken(token=token, client_id="reader", scopes=["read"])
 
 
 def door(app: Any) -> BearerMiddleware:
@@ -100,7 +101,7 @@ def around(app: Any, kind: type[CORSMiddleware] = CORSMiddleware) -> CORSMiddlew
     return kind(app, **CORS)
 
 
-RIGHT = {
+RIGHT: dict[str, Callable[[], Any]] = {
     "around the door": lambda: around(door(starlette())),
     "before the door in Starlette": lambda: starlette(Middleware(CORSMiddleware, **CORS), DOOR),
     "added after the door in FastAPI": lambda: fastapi(DOOR, Middleware(CORSMiddleware, **CORS)),
@@ -113,7 +114,7 @@ RIGHT = {
     "no CORS in FastAPI": lambda: door(fastapi()),
     "no CORS in Litestar": lambda: door(litestar(cors=False)),
 }
-WRONG = {
+WRONG: dict[str, Callable[[], Any]] = {
     "directly behind the door": lambda: door(around(starlette())),
     "some middleware deeper": lambda: door(GZipMiddleware(GZipMiddleware(around(starlette())))),
     "a subclass": lambda: door(around(starlette(), OwnCORS)),
@@ -163,8 +164,11 @@ class Circle(Lifespan):
 
 
 class Raising(Lifespan):
-    def __getattr__(self, name: str) -> Any:
-        raise LookupError(name)
+    @property
+    def app(self) -> Any:
+        raise LookupError
+
+    user_middleware = cors_config = app
 
 
 class Odd(Lifespan):
@@ -176,12 +180,13 @@ class NotIterable(Lifespan):
     user_middleware = 7
 
 
-class RaisingWhenRead(Lifespan):
-    class Middleware:
-        def __iter__(self) -> Any:
-            raise LookupError
+class Unreadable:
+    def __iter__(self) -> Any:
+        raise LookupError
 
-    user_middleware = Middleware()
+
+class RaisingWhenRead(Lifespan):
+    user_middleware = Unreadable()
 
 
 @pytest.mark.parametrize("kind", [Circle, Raising, Odd, NotIterable, RaisingWhenRead])

@@ -46,6 +46,7 @@ async def echo(request: ASGIRequest) -> HttpResponse:
 async def sensitive(request: ASGIRequest) -> HttpResponse:
     token = request.access_token
     assert token is get_access_token()
+    assert token is not None
     token.require_scopes("data:read_sensitive")
     return JsonResponse(callers(request.scope))
 
