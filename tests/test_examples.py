@@ -1,5 +1,6 @@
 """Every Python example of the README and of the docstrings runs as it is written."""
 
+import logging
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from types import ModuleType
 import pytest
 from django.conf import settings
 from django.utils.functional import empty
+from leaks import Watch
 from sybil import Document
 from sybil.document import PythonDocStringDocument
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
@@ -45,15 +47,18 @@ def _django_is_new() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_django_is_new")
-def test_the_examples_of_the_readme_run_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_the_readme_run_as_they_are_written(monkeypatch: pytest.MonkeyPatch, watch: Watch) -> None:
     document = Document.parse(str(README), PythonCodeBlockParser(), SkipParser())
     module = ModuleType("readme")
     # Frameworks look up in its module what a handler's annotations mean.
     monkeypatch.setitem(sys.modules, module.__name__, module)
     document.namespace = vars(module)
+    # Litestar and Django would put handlers of their own in the place of the watch.
+    monkeypatch.setattr("logging.config.dictConfig", lambda _: None)
 
     assert count(document.examples()) > 0
     evaluate(document)
+    assert watch in logging.getLogger().handlers
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)
