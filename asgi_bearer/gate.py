@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from asgi_bearer.errors import MissingToken, current_door
 from asgi_bearer.rules import options
-from asgi_bearer.rules.challenge import Answer, Challenger
+from asgi_bearer.rules.challenge import Challenger
 from asgi_bearer.rules.requirements import Circumstances, Requirement, require_requirement, scopes
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from asgi_bearer.access_token import AccessToken
     from asgi_bearer.errors import BearerError
+    from asgi_bearer.rules.challenge import Answer, Body
     from asgi_bearer.rules.requirements import Covers
 
 # What is said where no door is around the application.
@@ -25,16 +26,30 @@ _OUTSIDE = Challenger(realm="api", scopes=(), expose_reason=False)
 
 
 class Gate:
-    """What one door says of one resource: `challenger` writes it, `clock` and `covers` judge by."""
+    """What one door says of one resource: `challenger` writes it, `clock` and `covers` judge by.
 
-    def __init__(self, challenger: Challenger, clock: Callable[[], float], covers: Covers) -> None:
+    `render` writes the body of an answer, where the door has something to say to that.
+    """
+
+    def __init__(
+        self,
+        challenger: Challenger,
+        clock: Callable[[], float],
+        covers: Covers,
+        render: Callable[[BearerError], Body | None] | None = None,
+    ) -> None:
         self.challenger = challenger
         self._clock = clock
         self._covers = covers
+        self._render = render
 
     def headers(self, error: BearerError) -> Mapping[str, str]:
         """Return the headers that belong to `error`, whoever writes the body."""
         return self.challenger.headers(error)
+
+    def answer(self, error: BearerError) -> Answer:
+        """Return the whole response to `error`."""
+        return self.challenger.answer(error, None if self._render is None else self._render(error))
 
     def require(self, token: AccessToken, requirement: Requirement) -> None:
         """Raise what the client is to see, unless `token` meets `requirement`."""
@@ -80,5 +95,6 @@ def read_requirement(name: str, asked: Sequence[object]) -> Requirement:
 def answer(error: BearerError) -> Answer:
     """Return the current door's whole answer to `error`, for frameworks that do not know our errors by themselves."""
     door = current_door.get()
-    challenger = door.gate.challenger if door is not None and isinstance(door.gate, Gate) else _OUTSIDE
-    return challenger.answer(error)
+    if door is None or not isinstance(door.gate, Gate):
+        return _OUTSIDE.answer(error)
+    return door.gate.answer(error)

@@ -142,9 +142,10 @@ class BearerMiddleware:
             expose_reason=options.flag("expose_reason", expose_reason),
         )
         covers = options.function("scope_satisfies", scope_satisfies)
-        self._gate = Gate(write(), self._clock, covers)
+        self._gate = Gate(write(), self._clock, covers, self._rendered)
         self._gates = {
-            one: Gate(write(resource_metadata=one.metadata_url), self._clock, covers) for one in self._resources
+            one: Gate(write(resource_metadata=one.metadata_url), self._clock, covers, self._rendered)
+            for one in self._resources
         }
         self._required = scopes(*self._required_scopes) if self._required_scopes else None
         self._on_event = _listener(on_event)
@@ -274,7 +275,7 @@ class BearerMiddleware:
         return text
 
     async def _refuse(self, error: BearerError, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = gate.challenger.answer(error, self._rendered(error))
+        answer = gate.answer(error)
         with suppress(OSError):  # the client has gone
             await _send_refusal(scope, receive, send, answer)
 

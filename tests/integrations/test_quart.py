@@ -23,7 +23,15 @@ from quart.views import MethodView
 from quart_trio import QuartTrio
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
-from asgi_bearer import BearerError, BearerMiddleware, InvalidRequest, VerifierUnavailable, get_access_token
+from asgi_bearer import (
+    BearerError,
+    BearerMiddleware,
+    InsufficientScope,
+    InvalidRequest,
+    VerifierUnavailable,
+    get_access_token,
+    problem_json,
+)
 from asgi_bearer.integrations.quart import init_app, requires
 
 Backend = Literal["asyncio", "trio"]
@@ -163,6 +171,18 @@ def test_with_init_app_an_error_that_leaves_a_view_gets_the_doors_answer(
     assert "down" not in reply.text
 
 
+def test_without_a_door_an_error_that_leaves_a_view_has_the_usual_challenge(backend: Backend) -> None:
+    app = empty(backend, door=False)
+    init_app(app)
+    app.add_url_rule("/", "view", lambda: _raise(InsufficientScope("write")))
+
+    reply = TestClient(app, backend=backend).get("/")
+
+    assert reply.status_code == 403
+    assert reply.headers["www-authenticate"] == LACKS_WRITE.replace("books", "api").replace("read write", "write")
+    assert reply.headers["cache-control"] == "no-store"
+
+
 def test_an_error_handler_of_the_applications_own_takes_the_place_of_ours(backend: Backend) -> None:
     app = empty(backend)
     init_app(app)
@@ -177,6 +197,18 @@ def test_an_error_handler_of_the_applications_own_takes_the_place_of_ours(backen
 
     assert reply.status_code == 403
     assert reply.text == "own"
+
+
+def test_the_doors_own_bodies_are_those_of_the_decorator(backend: Backend) -> None:
+    app = empty(backend, door=False)
+    app.asgi_app = BearerMiddleware(app.asgi_app, **DOOR, render=problem_json)
+    app.add_url_rule("/", "view", requires("write")(caller))
+
+    reply = TestClient(app, backend=backend).get("/", headers={"authorization": f"Bearer {READER}"})
+
+    assert reply.status_code == 403
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert reply.json()["status"] == 403
 
 
 # Websockets
