@@ -6,7 +6,7 @@ own answer: the same clock, the same reading of scopes, the same challenge.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asgi_bearer.errors import MissingToken, current_door
 from asgi_bearer.rules import options
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from asgi_bearer.access_token import AccessToken
-    from asgi_bearer.errors import BearerError
+    from asgi_bearer.errors import BearerError, Door
     from asgi_bearer.rules.challenge import Answer, Body
     from asgi_bearer.rules.requirements import Covers
 
@@ -66,15 +66,44 @@ def require(requirement: Requirement) -> AccessToken:
     around the application, since nobody has looked at credentials then.
     """
     require_requirement("requirement", requirement)
+    return judge(nearest_door(), requirement)
+
+
+def nearest_door() -> Door:
+    """Return the door that the request came through; raise `RuntimeError` where there is none."""
     door = current_door.get()
     if door is None:
         raise RuntimeError(
             "no BearerMiddleware is around this application: write app = BearerMiddleware(app, verifier)"
         )
+    return door
+
+
+def judge(door: Door, requirement: Requirement | None) -> AccessToken:
+    """Return the token that came through `door`, if it meets `requirement`; None asks for any token."""
     if door.access_token is None:
         raise MissingToken
-    door.gate.require(door.access_token, requirement)
+    if requirement is not None:
+        door.gate.require(door.access_token, requirement)
     return door.access_token
+
+
+# Where a scope holds what its caller has met so far, and at which door.
+_MET = "asgi_bearer.met"
+
+
+def require_also(requirement: Requirement, scope: Any) -> AccessToken:
+    """Do what `require` does, for guards of which one request may pass several; `scope` is the application's own copy.
+
+    A client asks for just the scopes that it reads in a challenge. If that named the last guard's alone, the next token
+    would lack those of the first ones.
+    """
+    door = nearest_door()
+    at, met = scope.get(_MET, (None, None))
+    asked = requirement if at is not door or met is None else met & requirement
+    token = judge(door, asked)
+    scope[_MET] = (door, asked)
+    return token
 
 
 def read_requirement(name: str, asked: Sequence[object]) -> Requirement:

@@ -6,19 +6,21 @@ since only authentication stands in the `try`; a verifier's bug is a 500 and let
 
 from __future__ import annotations
 
-import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
+from asgi_bearer import door_options
 from asgi_bearer.access_token import AccessToken, Anonymous, AnonymousUser, BearerUser, fingerprint
 from asgi_bearer.errors import (
     BearerError,
     Door,
+    InvalidRequest,
     InvalidToken,
     MissingToken,
     Reason,
@@ -27,17 +29,19 @@ from asgi_bearer.errors import (
 )
 from asgi_bearer.events import Accepted, Event, Listeners, Rejected, Unavailable
 from asgi_bearer.gate import Gate
-from asgi_bearer.protected_resource import ProtectedResource
+from asgi_bearer.lifetime import Term, ended_in_time
 from asgi_bearer.rules import options
-from asgi_bearer.rules.challenge import Answer, Body, Challenger, require_body
+from asgi_bearer.rules.challenge import Answer, Body, Challenger, close_code, require_body
 from asgi_bearer.rules.cors import find_cors
-from asgi_bearer.rules.credentials import read_credentials
+from asgi_bearer.rules.credentials import read_credentials, read_subprotocol
 from asgi_bearer.rules.paths import PathRules, Ruling, possible_paths, whole_path
 from asgi_bearer.rules.requirements import is_granted, scopes
+from asgi_bearer.subprotocol import without_token
 
 if TYPE_CHECKING:
     from asgi_bearer.access_token import TokenVerifier
     from asgi_bearer.events import Listener
+    from asgi_bearer.protected_resource import ProtectedResource
     from asgi_bearer.rules.requirements import Requirement
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -54,8 +58,6 @@ _new_tuple = tuple.__new__
 _ANONYMOUS = Anonymous()
 _NOBODY = AnonymousUser()
 _PROTECTED, _OPEN = Ruling(is_public=False), Ruling(is_public=True)
-# IANA WebSocket Close Code Number Registry: 3000 Unauthorized, 3003 Forbidden, 1013 Try Again Later, 1008 policy
-_CLOSE_CODES = {401: 3000, 403: 3003, 503: 1013}
 
 
 class Check(Protocol):
@@ -86,6 +88,11 @@ class BearerMiddleware:
       membership; for `required_scopes`, `rules` and `require()`, not for the verifier's own scopes.
     - `render`: a function that writes the bodies of refusals, such as `problem_json`: it takes the `BearerError` and
       returns a media type and bytes. Status and challenge are the door's, and so is the body where it fails.
+    - `close_at_expiry`: ends what goes on when its token ends: websockets (3000), streams of events, and other answers
+      of unknown length, which are broken off. `recheck_every`: seconds after which what goes on has its token verified
+      again; None (the default) never does. Where it cannot be known, it goes on.
+    - `websocket_subprotocol`: such as "bearer": takes the tokens of browsers, which cannot set headers for websockets,
+      from `new WebSocket(url, ["bearer", token])`. The token must not hold "/" or "=", as no JWT does.
     - `realm`: names the protected space in challenges; printable ASCII without quotes and backslashes.
     - `expose_reason`: puts the reason of a refusal into error_description. For development: it helps attackers, too.
     - `on_event`: called with a value of `asgi_bearer.events`; what it raises is logged and changes nothing. The
@@ -120,21 +127,28 @@ class BearerMiddleware:
         expose_reason: bool = False,
         on_event: Listener | None = None,
         render: Callable[[BearerError], tuple[str, bytes]] | None = None,
+        close_at_expiry: bool = False,
+        recheck_every: float | None = None,
+        websocket_subprotocol: str | None = None,
         prefetch: Literal["warn", "require", "off"] = "warn",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.app: ASGIApp = _app(app)
-        self._verifier = _verifier(verifier)
+        self.app: ASGIApp = door_options.application(app)
+        self._verifier = door_options.verifier(verifier)
         self._required_scopes = options.scopes("required_scopes", required_scopes)
         self._optional = options.flag("optional", optional)
         self._paths = PathRules(public, rules)
         self._has_paths = bool(self._paths)
-        self._checks = _checks(checks)
-        self._confirmed = frozenset(name for check in self._checks for name in _confirms(check))
+        self._checks = door_options.checks(checks)
+        self._confirmed = frozenset(
+            name
+            for check in self._checks
+            for name in options.optional_texts("confirms of a check", getattr(check, "confirms", None) or None)
+        )
         verifiers_own = options.scopes("verifier.required_scopes", getattr(verifier, "required_scopes", None))
         self._clock = options.function("clock", clock)
         self._render = None if render is None else options.function("render", render)
-        self._resources = _resources(resource)
+        self._resources = door_options.resources(resource)
         write = partial(
             Challenger,
             realm=realm,
@@ -148,13 +162,30 @@ class BearerMiddleware:
             for one in self._resources
         }
         self._required = scopes(*self._required_scopes) if self._required_scopes else None
-        self._on_event = _listener(on_event)
+        self._on_event = None if on_event is None else options.function("on_event", on_event)
         self._listeners = Listeners()
         if self._on_event is not None:
             self._listeners.add(self._on_event)
             _observe(verifier, self._on_event)
+        self._close_at_expiry = options.flag("close_at_expiry", close_at_expiry)
+        self._recheck_every = (
+            None if recheck_every is None else options.seconds("recheck_every", recheck_every, least=1.0)
+        )
+        self._subprotocol = door_options.subprotocol(websocket_subprotocol)
+        self._wraps_app = bool(close_at_expiry or recheck_every or websocket_subprotocol)
         self._has_steps = bool(self._checks or self._required_scopes or on_event is not None)
         self._prefetch = options.choice("prefetch", prefetch, ("warn", "require", "off"))
+
+    @classmethod
+    def from_env(cls, app: ASGIApp, **others: Any) -> BearerMiddleware:
+        """Return a door whose verifier and options the environment describes: ASGI_BEARER_ISSUER, _AUDIENCE and so on.
+
+        `asgi_bearer.integrations.settings` lists the variables; it needs the extra `settings`. `others` are options of
+        the door, and come before what the environment says. Raises `ValueError`, which names the variable.
+        """
+        # By its name: the door does not know its guests.
+        settings = import_module("asgi_bearer.integrations.settings")
+        return cls(app, **{**settings.door_options(), **others})
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handle one connection, as ASGI says."""
@@ -175,6 +206,7 @@ class BearerMiddleware:
                     token = self._adopt(token, text)
                 if self._has_steps or ruling.requirements or token.is_bound:
                     await self._take_steps(token, text, scope, gate, ruling)
+            app = self._wrapped(scope, token, text, gate, ruling) if self._wraps_app else self.app
         except BearerError as error:
             self._tell_refusal(error, text)
             await self._refuse(error, gate, scope, receive, send)
@@ -189,7 +221,7 @@ class BearerMiddleware:
             scope = {**scope, "auth": token, "user": BearerUser(token)}
         reset = current_door.set(_new_tuple(Door, (token, gate)))
         try:
-            await self.app(scope, receive, send)
+            await app(scope, receive, send)
         finally:
             current_door.reset(reset)
 
@@ -270,6 +302,8 @@ class BearerMiddleware:
         if ruling.is_public:
             return None
         text = read_credentials(scope["headers"])
+        if self._subprotocol is not None and scope["type"] == "websocket":
+            text = _one_of(text, read_subprotocol(scope.get("subprotocols") or (), self._subprotocol))
         if text is None and (ruling.requirements or not self._optional):
             raise MissingToken
         return text
@@ -288,8 +322,43 @@ class BearerMiddleware:
             _logger.error("render failed with %s: the body is the usual one", type(failure).__name__)  # noqa: TRY400
             return None
 
+    def _wrapped(
+        self, scope: Scope, token: AccessToken | None, text: str | None, gate: Gate, ruling: Ruling
+    ) -> ASGIApp:
+        app = self.app
+        if self._subprotocol is not None and scope["type"] == "websocket":
+            app = without_token(app, self._subprotocol)
+        if token is None or text is None or not (self._close_at_expiry or self._recheck_every):
+            return app
+        end = token.expires_at if self._close_at_expiry else None
+        term = Term(
+            end=None if end is None else end.timestamp(),
+            clock=self._clock,
+            every=self._recheck_every,
+            is_still_good=partial(self._is_still_good, text, scope, gate, ruling),
+        )
+        return ended_in_time(app, term)
+
+    async def _is_still_good(self, text: str, scope: Scope, gate: Gate, ruling: Ruling) -> bool:
+        try:
+            token = await self._verifier.verify_token(text)
+            await self._judge(self._adopt(token, text), scope, gate, ruling)
+        except BearerError as error:
+            self._tell_refusal(error, text)
+            # Where it cannot be known, what was good goes on: an outage is no revocation.
+            return isinstance(error, VerifierUnavailable)
+        except Exception as error:  # noqa: BLE001  # a bug lets nobody stay in
+            _logger.error("the verifier or a check failed with %s: the connection ends", type(error).__name__)  # noqa: TRY400
+            return False
+        return True
+
     async def _take_steps(self, token: AccessToken, text: str, scope: Scope, gate: Gate, ruling: Ruling) -> None:
         """Judge a verified token by what else this door insists on, and tell of it. Most doors need not come here."""
+        await self._judge(token, scope, gate, ruling)
+        if self._on_event is not None:
+            self._listeners.tell(Accepted(token_id=fingerprint(text), principal_key=token.principal_key))
+
+    async def _judge(self, token: AccessToken, scope: Scope, gate: Gate, ruling: Ruling) -> None:
         if token.is_bound:
             self._require_confirmation(token.claims["cnf"])
         for check in self._checks:
@@ -298,8 +367,6 @@ class BearerMiddleware:
             gate.require(token, self._required)
         for requirement in ruling.requirements:
             gate.require(token, requirement)
-        if self._on_event is not None:
-            self._listeners.tell(Accepted(token_id=fingerprint(text), principal_key=token.principal_key))
 
     def _adopt(self, found: object, text: str) -> AccessToken:
         """Take what the verifier returned: our kind of token, None, or that of an MCP verifier."""
@@ -326,69 +393,17 @@ class BearerMiddleware:
         self._listeners.tell(event)
 
 
-def _app(app: ASGIApp) -> ASGIApp:
-    if not callable(app) or callable(getattr(app, "verify_token", None)):
-        message = f"app is an ASGI application, not {_kind(app)}: write BearerMiddleware(app, verifier)"
-        raise TypeError(message)
-    return app
-
-
-def _verifier(verifier: TokenVerifier) -> TokenVerifier:
-    if isinstance(verifier, type) or not callable(getattr(verifier, "verify_token", None)):
-        message = (
-            f"verifier is an object with async verify_token(token), such as JWTVerifier(...), not {_kind(verifier)}"
-        )
-        raise TypeError(message)
-    return verifier
-
-
-def _checks(checks: Iterable[Check]) -> tuple[Check, ...]:
-    if not isinstance(checks, Iterable):
-        message = f"checks is a sequence of objects with async check(token, scope), not {_kind(checks)}"
-        raise TypeError(message)
-    found = tuple(checks)
-    for check in found:
-        if isinstance(check, type) or not callable(getattr(check, "check", None)):
-            message = f"each of checks is an object with async check(token, scope), not {_kind(check)}"
-            raise TypeError(message)
-    return found
-
-
-def _resources(resource: object) -> tuple[ProtectedResource, ...]:
-    found = () if resource is None else (resource,) if isinstance(resource, ProtectedResource) else resource
-    if isinstance(found, str) or not isinstance(found, Iterable):
-        message = f"resource is a ProtectedResource: write ProtectedResource('https://...', ...), not {_kind(found)}"
-        raise TypeError(message)
-    resources = tuple(found)
-    for one in resources:
-        if not isinstance(one, ProtectedResource):
-            message = f"each of resource is a ProtectedResource, not {_kind(one)}"
-            raise TypeError(message)
-    if len({one.metadata_url for one in resources}) < len(resources):
-        raise ValueError("resource: two of them have the same metadata_url: give each its own path")
-    # The longest path first: it is the nearest one.
-    return tuple(sorted(resources, key=lambda one: -len(one.path)))
-
-
-def _confirms(check: Check) -> tuple[str, ...]:
-    return options.optional_texts("confirms of a check", getattr(check, "confirms", None) or None)
-
-
-def _listener(on_event: Listener | None) -> Listener | None:
-    if inspect.iscoroutinefunction(on_event):
-        message = "on_event is a plain function: it is called, and nobody awaits what it returns"
-        raise TypeError(message)
-    return None if on_event is None else options.function("on_event", on_event)
-
-
 def _observe(verifier: TokenVerifier, listener: Listener) -> None:
     observe = getattr(verifier, "observe", None)
     if observe is not None:
         observe(listener)
 
 
-def _kind(value: object) -> str:
-    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+def _one_of(in_header: str | None, offered: str | None) -> str | None:
+    if in_header is not None and offered is not None:
+        # RFC 6750 section 2: one way at a time
+        raise InvalidRequest
+    return in_header if offered is None else offered
 
 
 def _is_preflight(scope: Scope) -> bool:
@@ -400,7 +415,9 @@ def _is_preflight(scope: Scope) -> bool:
 def _adopt_foreign(found: Any, text: str, now: float) -> AccessToken:
     """Read the token of an MCP verifier, which gives the expiry in epoch seconds and leaves it to its caller."""
     if not hasattr(found, "expires_at"):
-        message = f"verify_token returns an AccessToken or raises InvalidToken: it returned {_kind(found)}"
+        message = (
+            f"verify_token returns an AccessToken or raises InvalidToken: it returned {door_options.kind_of(found)}"
+        )
         raise TypeError(message)
     expires_at = found.expires_at
     if expires_at is not None and now >= expires_at:
@@ -429,4 +446,4 @@ async def _send_refusal(scope: Scope, receive: Receive, send: Send, answer: Answ
         await send({"type": "websocket.http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "websocket.http.response.body", "body": answer.body})
     else:
-        await send({"type": "websocket.close", "code": _CLOSE_CODES.get(answer.status, 1008)})
+        await send({"type": "websocket.close", "code": close_code(answer.status)})

@@ -25,6 +25,7 @@ from benchmarks import chart, report
 from benchmarks.peers import bare, ours, protect_by_peers
 from benchmarks.report import Bar
 from benchmarks.tokens import Batch, issued
+from benchmarks.traffic import receive, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -89,7 +90,7 @@ async def _measure(batch: Batch, rounds: int) -> dict[str, Figure]:
         EVICTING: ours(bare, batch, cache_size=SMALL_CACHE),
         **protect_by_peers(bare, batch),
     }
-    scopes = [_scope(token) for token in batch.tokens]
+    scopes = [scope_of(token) for token in batch.tokens]
     for name, app in apps.items():
         await _require_right_answers(name, app, scopes)
     raw_check, signed = _raw(batch)
@@ -112,7 +113,7 @@ async def _time(app: ASGIApp, scopes: Sequence[Scope]) -> float:
     start = time.thread_time()
     for scope in scopes:
         # A scope of its own for each request: some write into it.
-        await app({**scope}, _receive, _send)
+        await app({**scope}, receive, _send)
     return time.thread_time() - start
 
 
@@ -123,38 +124,8 @@ def _time_raw(check: Callable[..., object], signed: Sequence[tuple[Any, ...]]) -
     return time.thread_time() - start
 
 
-async def _receive() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
-
-
 async def _send(message: Message) -> None:
     """Take the answer, as fast as can be."""
-
-
-def _scope(token: str) -> Scope:
-    """What uvicorn passes for a request of an ordinary client."""
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "server": ("127.0.0.1", 8000),
-        "client": ("127.0.0.1", 54321),
-        "scheme": "http",
-        "method": "GET",
-        "root_path": "",
-        "path": "/orders",
-        "raw_path": b"/orders",
-        "query_string": b"",
-        "headers": [
-            (b"host", b"api.example.com"),
-            (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"),
-            (b"accept", b"application/json"),
-            (b"accept-encoding", b"gzip, deflate, br"),
-            (b"authorization", b"Bearer " + token.encode("ascii")),
-            (b"connection", b"keep-alive"),
-        ],
-        "state": {},
-    }
 
 
 async def _require_right_answers(name: str, app: ASGIApp, scopes: Sequence[Scope]) -> None:
@@ -166,11 +137,11 @@ async def _require_right_answers(name: str, app: ASGIApp, scopes: Sequence[Scope
             statuses.append(message["status"])
 
     for scope in scopes:
-        await app({**scope}, _receive, send)
+        await app({**scope}, receive, send)
     if statuses != [200] * len(scopes):
         raise RuntimeError(f"{name} refused a good token")
     signatures = [dict(scope["headers"])[b"authorization"].decode().rpartition(".") for scope in scopes[:2]]
-    await app(_scope(signatures[0][0].removeprefix("Bearer ") + "." + signatures[1][2]), _receive, send)
+    await app(scope_of(signatures[0][0].removeprefix("Bearer ") + "." + signatures[1][2]), receive, send)
     if statuses[-1] != (200 if app is bare else 401):
         raise RuntimeError(f"{name} answered {statuses[-1]} to a token with another's signature")
 

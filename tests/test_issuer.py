@@ -8,6 +8,7 @@ import logging
 from typing import Any
 from urllib.parse import quote_plus
 
+import anyio
 import httpx2
 import pytest
 from fakes import Clock
@@ -20,6 +21,7 @@ from asgi_bearer import (
     JWTVerifier,
     Reason,
     RemoteKeySet,
+    VerifierUnavailable,
 )
 from asgi_bearer.remote.discovery import Discovery
 from asgi_bearer.testing import Issuer
@@ -41,6 +43,89 @@ def make_issuer(**options: Any) -> Issuer:
         "clock": Clock(),
     }
     return Issuer(**{"url": URL, **defaults, **options})
+
+
+async def refusal(verifier: JWTVerifier, token: str) -> Reason | None:
+    with pytest.raises(InvalidToken) as caught:
+        await verifier.verify_token(token)
+    return caught.value.reason
+
+
+class TestItsTroubles:
+    @pytest.mark.parametrize("keep_old", [True, False])
+    async def test_a_key_that_takes_anothers_place_is_found_and_the_other_is_there_while_it_is_kept(
+        self, keep_old: bool
+    ) -> None:
+        issuer = make_issuer()
+        old_token, (old,) = issuer.token(), issuer.jwks["keys"]
+
+        new_kid = issuer.rotate(keep_old=keep_old)
+
+        verifier = jwt_verifier(issuer)
+        assert (await verifier.verify_token(issuer.token())).subject == "dev-user"
+        kids = [key["kid"] for key in issuer.jwks["keys"]]
+        assert kids == ([old["kid"], new_kid] if keep_old else [new_kid])
+        if keep_old:
+            assert (await verifier.verify_token(old_token)).subject == "dev-user"
+            issuer.remove_key(old["kid"])
+        assert await refusal(jwt_verifier(issuer), old_token) == Reason.unknown_key
+
+    def test_a_key_that_is_not_there_cannot_be_removed(self) -> None:
+        with pytest.raises(ValueError, match="there is no key 'x' in jwks"):
+            make_issuer().remove_key("x")
+
+    async def test_while_it_is_down_nothing_can_be_known_and_then_it_can(self) -> None:
+        issuer = make_issuer()
+        issuer.down()
+        with pytest.raises(VerifierUnavailable):
+            await jwt_verifier(issuer).verify_token(issuer.token())
+
+        issuer.up()
+
+        assert (await jwt_verifier(issuer).verify_token(issuer.token())).subject == "dev-user"
+
+    async def test_while_it_hangs_nobody_is_answered_and_then_everybody(self) -> None:
+        issuer, answered = make_issuer(), list[int]()
+
+        async def ask() -> None:
+            async with client_of(issuer) as client:
+                answered.append((await client.get("/jwks")).status_code)
+
+        issuer.hang()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            assert answered == []
+            issuer.up()
+
+        assert answered == [200]
+
+    async def test_it_may_be_slow(self) -> None:
+        issuer = make_issuer()
+        issuer.slow(60)
+        with anyio.move_on_after(0.05) as waiting:
+            async with client_of(issuer) as client:
+                await client.get("/jwks")
+        assert waiting.cancelled_caught
+
+        issuer.slow(0)
+        async with client_of(issuer) as client:
+            assert (await client.get("/jwks")).status_code == 200
+
+    async def test_it_counts_what_it_is_asked(self) -> None:
+        issuer = make_issuer()
+        verifier = jwt_verifier(issuer)
+
+        for _ in range(3):
+            await verifier.verify_token(issuer.token())
+
+        assert issuer.requests == {"/.well-known/oauth-authorization-server": 1, "/jwks": 1}
+        with pytest.raises(TypeError):
+            issuer.requests["/jwks"] = 0  # type: ignore[index]
+
+
+def client_of(issuer: Issuer) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=httpx2.ASGITransport(issuer), base_url=URL)
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,20 @@
-"""RSAKeyPair: tokens for development and tests, as an issuer would write them."""
+"""RSAKeyPair and KeyPair: tokens for development and tests, as an issuer would write them."""
 
 from __future__ import annotations
 
 import base64
 import dataclasses
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from fakes import Clock
 
 from asgi_bearer import InvalidToken, JWTVerifier, Reason, RSAKeyPair
+from asgi_bearer.testing import KeyPair
+
+if TYPE_CHECKING:
+    from asgi_bearer.keys.jose import SigningAlgorithm
 
 NOW = 1_800_000_000
 PAIR = RSAKeyPair.generate()
@@ -101,6 +105,23 @@ async def test_a_token_that_has_ended_was_issued_before_it_ended(seconds: int) -
 def test_scopes_are_a_sequence_of_scopes(scopes: Any, error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence):
         PAIR.create_token(scopes=scopes)
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS384", "ES256", "ES512", "Ed25519", "Ed448"])
+async def test_every_algorithm_has_its_pair(algorithm: SigningAlgorithm) -> None:
+    pair = KeyPair.generate(algorithm)
+
+    token = pair.create_token(issuer=ISSUER, audience=AUDIENCE, scopes=["read"])
+
+    verifier = JWTVerifier(public_key=pair.public_key, algorithm=algorithm, issuer=ISSUER, audience=AUDIENCE)
+    assert (await verifier.verify_token(token)).scopes == ("read",)
+    assert pair.algorithm == algorithm
+    assert pair.private_key not in repr(pair)
+
+
+def test_an_algorithm_without_a_pair_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="algorithm is one of 'RS256'"):
+        KeyPair.generate(cast("Any", "HS256"))
 
 
 def test_the_private_key_is_in_no_repr_and_cannot_be_exchanged() -> None:

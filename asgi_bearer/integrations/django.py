@@ -13,7 +13,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpResponse
 
 from asgi_bearer.errors import BearerError, current_door
-from asgi_bearer.gate import answer, read_requirement, require
+from asgi_bearer.gate import answer, read_requirement, require_also
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,16 +79,16 @@ def requires(*scopes_or_requirement: str | Requirement) -> Callable[[Callable[..
         if _is_awaited(view):
 
             @wraps(view)
-            async def guarded_async(*args: Any, **kwargs: Any) -> Any:
-                refusal = _refusal(requirement)
-                return await view(*args, **kwargs) if refusal is None else refusal
+            async def guarded_async(request: Any, *args: Any, **kwargs: Any) -> Any:
+                refusal = _refusal(request, requirement)
+                return await view(request, *args, **kwargs) if refusal is None else refusal
 
             return guarded_async
 
         @wraps(view)
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            refusal = _refusal(requirement)
-            return view(*args, **kwargs) if refusal is None else refusal
+        def guarded(request: Any, *args: Any, **kwargs: Any) -> Any:
+            refusal = _refusal(request, requirement)
+            return view(request, *args, **kwargs) if refusal is None else refusal
 
         return guarded
 
@@ -101,9 +101,10 @@ def _is_awaited(view: Any) -> bool:
     return iscoroutinefunction(view) or getattr(getattr(method, "__self__", None), "view_is_async", False) is True
 
 
-def _refusal(requirement: Requirement) -> HttpResponse | None:
+def _refusal(request: Any, requirement: Requirement) -> HttpResponse | None:
     try:
-        require(requirement)
+        # Requests of Django's own test client have no scope.
+        require_also(requirement, getattr(request, "scope", {}))
     except BearerError as error:
         return _response(error)
     return None

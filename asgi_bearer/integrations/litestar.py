@@ -13,7 +13,8 @@ from litestar.exceptions import WebSocketException
 from litestar.plugins import InitPlugin
 
 from asgi_bearer.errors import BearerError
-from asgi_bearer.gate import answer, read_requirement, require
+from asgi_bearer.gate import answer, read_requirement, require_also
+from asgi_bearer.rules.challenge import close_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from asgi_bearer.rules.requirements import Requirement
 
 _REFUSALS = "asgi_bearer.refusals"
-# IANA WebSocket Close Code Number Registry: 3000 Unauthorized, 3003 Forbidden, 1013 Try Again Later, 1008 policy
-_CLOSE_CODES = {401: 3000, 403: 3003, 503: 1013}
 
 
 def requires(
@@ -49,12 +48,12 @@ def requires(
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         try:
-            require(requirement)
+            require_also(requirement, connection.scope)
         except BearerError as error:
             if connection.scope["type"] != ScopeType.WEBSOCKET:
                 raise
             # Of our errors Litestar knows how to close a websocket for none.
-            raise _Refused(detail=error.description, code=_close_code(error)) from error
+            raise _Refused(detail=error.description, code=close_code(error.status_code)) from error
 
     return guard
 
@@ -85,7 +84,7 @@ async def _note_refusal(error: Exception, scope: Scope) -> None:
     cause = error.__cause__ if isinstance(error, _Refused) else error
     refusals = cast("dict[str, Any]", scope).get(_REFUSALS)
     if refusals is not None and isinstance(cause, BearerError):
-        refusals.append((answer(cause), _close_code(cause)))
+        refusals.append((answer(cause), close_code(cause.status_code)))
 
 
 class _WebSocketRefusals:
@@ -117,7 +116,3 @@ class _WebSocketRefusals:
 
         # The list, and not what is in it, goes down: middleware below may copy the scope.
         await self.app(cast("Scope", {**scope, _REFUSALS: refusals}), receive, send_refusal)
-
-
-def _close_code(error: BearerError) -> int:
-    return _CLOSE_CODES.get(error.status_code, 1008)

@@ -9,10 +9,11 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from quart import Response, current_app, has_websocket_context, websocket
+from quart import Response, current_app, has_websocket_context, request, websocket
 
 from asgi_bearer.errors import BearerError
-from asgi_bearer.gate import answer, read_requirement, require
+from asgi_bearer.gate import answer, read_requirement, require_also
+from asgi_bearer.rules.challenge import close_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from asgi_bearer.rules.requirements import Requirement
 
 P = ParamSpec("P")
-
-# IANA WebSocket Close Code Number Registry: 3000 Unauthorized, 3003 Forbidden, 1013 Try Again Later, 1008 policy
-_CLOSE_CODES = {401: 3000, 403: 3003, 503: 1013}
 
 
 def requires(
@@ -53,7 +51,7 @@ def requires(
         @wraps(view)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> Any:
             try:
-                require(requirement)
+                require_also(requirement, (websocket if has_websocket_context() else request).scope)
             except BearerError as error:
                 return await _refuse(error)
             return await current_app.ensure_async(view)(*args, **kwargs)
@@ -75,7 +73,7 @@ def init_app(app: Quart) -> None:
 
 async def _refuse(error: BearerError) -> Any:
     if has_websocket_context() and "websocket.http.response" not in (websocket.scope.get("extensions") or {}):
-        await websocket.close(_CLOSE_CODES.get(error.status_code, 1008))
+        await websocket.close(close_code(error.status_code))
         return None
     refusal = answer(error)
     headers = {name.decode("ascii"): value.decode("ascii") for name, value in refusal.headers}

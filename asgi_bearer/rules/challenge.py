@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # RFC 6750 section 3 allows these in error_description; we hold every attribute to them.
 _QUOTABLE = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]+")
+# IANA WebSocket Close Code Number Registry: 3000 Unauthorized, 3003 Forbidden, 1013 Try Again Later, 1008 policy
+_CLOSE_CODES = {401: 3000, 403: 3003, 503: 1013}
 
 
 class Answer(NamedTuple):
@@ -44,6 +46,11 @@ def problem_json(error: BearerError) -> Body:
     if error.error is not None:
         members["error"] = error.error
     return Body("application/problem+json", json.dumps(members).encode("ascii"))
+
+
+def close_code(status: int) -> int:
+    """Return the code that closes a websocket which cannot be answered with `status`."""
+    return _CLOSE_CODES.get(status, 1008)
 
 
 def require_body(body: object) -> Body:

@@ -62,6 +62,23 @@ def _read_value(value: bytes) -> str | None:
     return token.decode("ascii")
 
 
+def read_subprotocol(offered: Iterable[str], marker: str) -> str | None:
+    """Return the token that stands behind `marker` among the subprotocols that a websocket offers, or None.
+
+    Raises as `read_credentials` does.
+    """
+    names = list(offered)
+    if marker not in names:
+        return None
+    place = names.index(marker)
+    token = names[place + 1] if place + 1 < len(names) else ""
+    if len(token) > MAX_TOKEN_BYTES:
+        raise InvalidToken(Reason.too_large)
+    if marker in names[place + 1 :] or not token.isascii() or not is_b64token(token.encode("ascii")):
+        raise InvalidRequest
+    return token
+
+
 def is_b64token(token: bytes) -> bool:
     """Tell whether `token` is written as Bearer tokens are (RFC 6750 section 2.1)."""
     body = token.rstrip(b"=")

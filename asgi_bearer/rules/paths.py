@@ -30,7 +30,7 @@ class Ruling(NamedTuple):
     requirements: tuple[Requirement, ...] = ()
 
 
-_PUBLIC = Ruling(is_public=True)
+_PUBLIC, _PROTECTED = Ruling(is_public=True), Ruling(is_public=False)
 
 
 class PathRules:
@@ -45,7 +45,8 @@ class PathRules:
         named = [*_public(public), *_rules(rules)]
         _require_distinct(named)
         self._as_named = _Table(named)
-        self._folded = _Table([pattern.folded() for pattern in named if pattern.requirement is not None])
+        protecting = [pattern.folded() for pattern in named if pattern.requirement is not None]
+        self._folded = _Table(protecting) if protecting else None
         self._is_empty = not named
 
     def __bool__(self) -> bool:
@@ -54,19 +55,23 @@ class PathRules:
 
     def find(self, scope: Mapping[str, Any]) -> Ruling:
         """Return what holds for this request beside what holds for every other."""
-        methods = _methods(scope)
-        found = [self._find(path, methods, scope["type"]) for path in possible_paths(scope)]
+        methods, paths = _methods(scope), possible_paths(scope)
+        if len(paths) == 1:
+            return self._find(paths[0], methods, scope["type"])
+        found = [self._find(path, methods, scope["type"]) for path in paths]
         # Where it cannot be told which of several paths is meant, none is public.
-        return found[0] if len(found) == 1 else Ruling(is_public=False, requirements=_joined(found))
+        return Ruling(is_public=False, requirements=_joined(found))
 
     def _find(self, path: str, methods: tuple[str, ...], kind: str) -> Ruling:
         named = self._as_named.find(path, methods)
-        folded = self._folded.find(_fold(path), methods)
+        folded = None if self._folded is None else self._folded.find(_fold(path), methods)
         if named is not None and named.requirement is None:
             is_overruled = folded is not None and folded.rank() < named.rank()
             if named.is_for(path, kind) and not is_overruled:
                 return _PUBLIC
             named = None
+        if named is folded is None:
+            return _PROTECTED
         requirements = [
             found.requirement for found in (named, folded) if found is not None and found.requirement is not None
         ]

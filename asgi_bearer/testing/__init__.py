@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from asgi_bearer.testing.key_pair import RSAKeyPair
+from asgi_bearer.testing.key_pair import KeyPair, RSAKeyPair
 
-__all__ = ["Issuer", "RSAKeyPair"]
+__all__ = ["Issuer", "KeyPair", "RSAKeyPair"]
 
 if TYPE_CHECKING:
     from asgi_bearer.testing.issuer import Issuer

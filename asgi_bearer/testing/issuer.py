@@ -11,12 +11,15 @@ import hashlib
 import logging
 import secrets
 import time
+from collections import Counter
 from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import anyio
 from cachetools import LRUCache
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.routing import Router
 
 from asgi_bearer.keys.jose import ASYMMETRIC_ALGORITHMS, SigningAlgorithm, SigningKey
@@ -24,7 +27,7 @@ from asgi_bearer.rules import options
 from asgi_bearer.testing.endpoints import routes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from starlette.types import Receive, Scope, Send
 
@@ -35,6 +38,11 @@ TokenFormat = Literal["jwt", "opaque"]
 # Beyond the greatest leeway that a verifier takes (300 s)
 _LONG_AGO = 600
 _REMEMBERED = 100_000
+_LOOK_AGAIN = 0.01
+
+
+async def _fail() -> bool:
+    return False
 
 
 class Issuer:
@@ -42,7 +50,8 @@ class Issuer:
 
     `await issuer(scope, receive, send)` serves, below the path of `url`: metadata (both well-known places), `/jwks`,
     `/token` (client_credentials; parameters scope, resource, audience, and token_format, "jwt" or "opaque"),
-    `/introspect` and `/revoke`. The methods do the same without HTTP.
+    `/introspect` and `/revoke`. The methods do the same without HTTP; `rotate` and `remove_key` change its keys, and
+    `down`, `hang`, `slow` and `up` how it answers.
 
     - `url`: the issuer identifier, and where clients find it: https, or http on loopback.
     - `algorithm`: what it signs with ("RS256"); the key is made here, and ends with the object.
@@ -75,12 +84,20 @@ class Issuer:
         options.choice("algorithm", algorithm, ASYMMETRIC_ALGORITHMS)
         self.algorithm: SigningAlgorithm = algorithm
         self._key = SigningKey.generate(algorithm)
+        self._published = {self._key.thumbprint: self._key}
+        self._trouble: Callable[[], Awaitable[bool]] | None = None
+        self._requests: Counter[str] = Counter()
         self._issued: LRUCache[bytes, dict[str, Any]] = LRUCache(_REMEMBERED)
         self._router = Router(routes(self), redirect_slashes=False)
         _logger.warning("Issuer %s is for development and tests: it gives tokens to whoever asks", url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI says."""
+        if scope["type"] == "http":
+            self._requests[scope["path"]] += 1
+            if self._trouble is not None and not await self._trouble():
+                await Response(status_code=503)(scope, receive, send)
+                return
         with suppress(ClientDisconnect):
             await self._router(scope, receive, send)
 
@@ -92,7 +109,54 @@ class Issuer:
     @property
     def jwks(self) -> dict[str, Any]:
         """The public keys, as a JWK Set (RFC 7517 section 5)."""
-        return {"keys": [self._key.public_jwk(self._key.thumbprint)]}
+        return {"keys": [key.public_jwk(kid) for kid, key in self._published.items()]}
+
+    @property
+    def requests(self) -> Mapping[str, int]:
+        """How many requests came in, by path: what a client costs its issuer."""
+        return MappingProxyType(self._requests)
+
+    def rotate(self, *, keep_old: bool = True) -> str:
+        """Sign with a new key from now on, and return its kid. Without `keep_old` no other key is published."""
+        if not options.flag("keep_old", keep_old):
+            self._published.clear()
+        self._key = SigningKey.generate(self.algorithm)
+        self._published[self._key.thumbprint] = self._key
+        return self._key.thumbprint
+
+    def remove_key(self, kid: str) -> None:
+        """Publish the key of that name no longer; a name that nobody knows is a `ValueError`."""
+        if self._published.pop(kid, None) is None:
+            message = f"there is no key {kid!r} in jwks"
+            raise ValueError(message)
+
+    def down(self) -> None:
+        """Answer every request with 503, until `up()`. The methods of this object go on."""
+        self._trouble = _fail
+
+    def hang(self) -> None:
+        """Answer no request until `up()`; what was asked meanwhile is answered then."""
+
+        async def wait() -> bool:
+            while self._trouble is wait:  # noqa: ASYNC110  # no event: who calls `up()` may be in another event loop
+                await anyio.sleep(_LOOK_AGAIN)
+            return True
+
+        self._trouble = wait
+
+    def slow(self, seconds: float) -> None:
+        """Answer every request after so many seconds, until `up()`."""
+        delay = options.seconds("seconds", seconds)
+
+        async def wait() -> bool:
+            await anyio.sleep(delay)
+            return True
+
+        self._trouble = wait
+
+    def up(self) -> None:
+        """Answer as before."""
+        self._trouble = None
 
     def token(
         self,

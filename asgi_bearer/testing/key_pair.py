@@ -1,4 +1,4 @@
-"""A key pair that signs tokens, for development and tests. Floor 6."""
+"""Key pairs that sign tokens, for development and tests. Floor 6."""
 
 from __future__ import annotations
 
@@ -6,28 +6,22 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from asgi_bearer.keys.jose import SigningKey
+from asgi_bearer.keys.jose import ASYMMETRIC_ALGORITHMS, SigningKey
 from asgi_bearer.rules import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from asgi_bearer.keys.jose import SigningAlgorithm
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RSAKeyPair:
-    """An RSA key pair in PEM, 2048 bits. For development and tests: a real issuer keeps its private key to itself.
-
-    `public_key` is what `JWTVerifier(public_key=...)` takes; `private_key` is not in the repr.
-    """
+class _Pair:
+    """Two halves in PEM, and what they sign with."""
 
     public_key: str
     private_key: str = field(repr=False)
-
-    @classmethod
-    def generate(cls) -> RSAKeyPair:
-        """Return a new pair."""
-        key = SigningKey.generate("RS256")
-        return cls(public_key=key.public_pem, private_key=key.private_pem)
+    algorithm: SigningAlgorithm = "RS256"
 
     def create_token(
         self,
@@ -41,7 +35,7 @@ class RSAKeyPair:
         kid: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> str:
-        """Return an RS256 token that was issued now and ends in `expires_in_seconds` (negative: it has ended already).
+        """Return a signed token that was issued now and ends in `expires_in_seconds` (negative: it has ended already).
 
         Claims that are None are left out; `additional_claims` come last and replace the others. Raises `TypeError` for
         scopes given as one string.
@@ -57,4 +51,32 @@ class RSAKeyPair:
         if scopes is not None:
             claims["scope"] = " ".join(options.scopes("scopes", scopes))
         header = {"typ": "JWT"} if kid is None else {"typ": "JWT", "kid": kid}
-        return SigningKey.from_pem(self.private_key).sign(header, {**claims, **(additional_claims or {})})
+        return SigningKey.from_pem(self.private_key, self.algorithm).sign(
+            header, {**claims, **(additional_claims or {})}
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RSAKeyPair(_Pair):
+    """An RSA key pair in PEM, 2048 bits. For development and tests: a real issuer keeps its private key to itself.
+
+    `public_key` is what `JWTVerifier(public_key=...)` takes; `private_key` is not in the repr.
+    """
+
+    @classmethod
+    def generate(cls) -> RSAKeyPair:
+        """Return a new pair."""
+        key = SigningKey.generate("RS256")
+        return cls(public_key=key.public_pem, private_key=key.private_pem)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPair(_Pair):
+    """A key pair in PEM that signs with `algorithm`. For development and tests, as `RSAKeyPair`."""
+
+    @classmethod
+    def generate(cls, algorithm: SigningAlgorithm = "RS256") -> KeyPair:
+        """Return a new pair for "RS256" to "RS512", "PS256" to "PS512", "ES256" to "ES512", "Ed25519" or "Ed448"."""
+        options.choice("algorithm", algorithm, ASYMMETRIC_ALGORITHMS)
+        key = SigningKey.generate(algorithm)
+        return cls(public_key=key.public_pem, private_key=key.private_pem, algorithm=algorithm)

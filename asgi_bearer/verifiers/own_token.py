@@ -6,6 +6,7 @@ The rules: got once for all requests that need it, in a task of its own; used un
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal
 
 import anyio
@@ -29,7 +30,55 @@ _SECONDS = 10.0
 _MAX_WAITERS = 1024
 
 
-class BearerToken:
+class _HeldToken(ABC):
+    """A token of our own that is got once for all who need it (see `remote.flight`)."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._flights: Flights[Authentication | FetchError] = Flights()
+        self._authentication: Authentication | None = None
+        self._until = 0.0
+
+    @abstractmethod
+    async def _get(self) -> OwnToken:
+        """Return a new one. Raises `FetchError`."""
+
+    async def authenticate(self, issuer: str | None) -> Authentication:
+        """Return the header. Raises `VerifierUnavailable` where there is no token to be had."""
+        del issuer
+        held = self._authentication
+        if held is not None and self._monotonic() < self._until:
+            return held
+        flight = self._flights.launch("token", self._attempt)
+        outcome = await wait_for(flight, seconds=_SECONDS, max_waiters=_MAX_WAITERS)
+        if isinstance(outcome, FetchError):
+            raise VerifierUnavailable(str(outcome), outcome.retry_after or 1)
+        return outcome
+
+    def renew(self, authentication: Authentication) -> bool:
+        """Let go of the token that was refused; another one is worth a try."""
+        # Only of that one: another request may have got a new one by now.
+        if self._authentication is authentication:
+            self._authentication = None
+        return True
+
+    async def _attempt(self) -> Authentication | FetchError:
+        asked = self._monotonic()
+        got: OwnToken | None = None
+        try:
+            # In a task of its own, nobody else's deadline ends it.
+            with anyio.move_on_after(_SECONDS):
+                got = await self._get()
+        except FetchError as error:
+            return error.with_traceback(None)
+        if got is None:
+            return FetchError(f"no token of our own within {_SECONDS:g} s")
+        self._until = math.inf if got.seconds is None else asked + 0.9 * got.seconds
+        self._authentication = Authentication(headers={"authorization": f"Bearer {got.token}"})
+        return self._authentication
+
+
+class BearerToken(_HeldToken):
     """An access token of our own (RFC 7662 section 2.1, RFC 6750).
 
     `source` is `async () -> str`. It is asked once for all requests; what it returns is used until the server answers
@@ -38,18 +87,9 @@ class BearerToken:
     """
 
     def __init__(self, source: Callable[[], Awaitable[str]], *, client_id: str | None = None) -> None:
+        super().__init__(boottime)
         self.client_id: str | None = None if client_id is None else options.credential("client_id", client_id)
         self._source = options.async_function("source", source)
-        self._held = _HeldToken(self._get, boottime)
-
-    async def authenticate(self, issuer: str | None) -> Authentication:
-        """Return the header. Raises `VerifierUnavailable` where the source has no token."""
-        del issuer
-        return await self._held.authentication()
-
-    def renew(self, authentication: Authentication) -> bool:
-        """Let go of the token that was refused; another one is worth a try."""
-        return self._held.let_go(authentication)
 
     async def _get(self) -> OwnToken:
         token = await self._source()
@@ -59,7 +99,7 @@ class BearerToken:
         return OwnToken(token, None)
 
 
-class ClientCredentials:
+class ClientCredentials(_HeldToken):
     """An access token of our own, got by the client_credentials grant (RFC 6749 section 4.4).
 
     - `client_id`, `client_secret`: ours, sent by `client_auth`: "client_secret_basic" or "client_secret_post".
@@ -84,21 +124,12 @@ class ClientCredentials:
         transport: Transport | None = None,
         monotonic: Callable[[], float] = boottime,
     ) -> None:
+        super().__init__(options.function("monotonic", monotonic))
         self.client_id: str = options.credential("client_id", client_id)
         self._auth = with_secret(client_auth, client_id, client_secret)
         self._endpoint = _token_endpoint(token_endpoint, issuer, transport, allow_insecure_http=allow_insecure_http)
         self._scopes = options.scopes("scopes", scopes)
         self._transport = require_transport(transport)
-        self._held = _HeldToken(self._get, options.function("monotonic", monotonic))
-
-    async def authenticate(self, issuer: str | None) -> Authentication:
-        """Return the header. Raises `VerifierUnavailable` where the token endpoint has no token for us."""
-        del issuer
-        return await self._held.authentication()
-
-    def renew(self, authentication: Authentication) -> bool:
-        """Let go of the token that was refused; another one is worth a try."""
-        return self._held.let_go(authentication)
 
     async def _get(self) -> OwnToken:
         endpoint = self._endpoint
@@ -112,48 +143,6 @@ class ClientCredentials:
     def __repr__(self) -> str:
         """Show who, not what."""
         return f"ClientCredentials({self.client_id!r})"
-
-
-class _HeldToken:
-    """A token of our own that is got once for all who need it (see `remote.flight`)."""
-
-    def __init__(self, get: Callable[[], Awaitable[OwnToken]], monotonic: Callable[[], float]) -> None:
-        self._get = get
-        self._monotonic = monotonic
-        self._flights: Flights[Authentication | FetchError] = Flights()
-        self._authentication: Authentication | None = None
-        self._until = 0.0
-
-    async def authentication(self) -> Authentication:
-        held = self._authentication
-        if held is not None and self._monotonic() < self._until:
-            return held
-        flight = self._flights.launch("token", self._attempt)
-        outcome = await wait_for(flight, seconds=_SECONDS, max_waiters=_MAX_WAITERS)
-        if isinstance(outcome, FetchError):
-            raise VerifierUnavailable(str(outcome), outcome.retry_after or 1)
-        return outcome
-
-    def let_go(self, authentication: Authentication) -> bool:
-        # Only of the one that was refused: another request may have got a new one by now.
-        if self._authentication is authentication:
-            self._authentication = None
-        return True
-
-    async def _attempt(self) -> Authentication | FetchError:
-        asked = self._monotonic()
-        got: OwnToken | None = None
-        try:
-            # In a task of its own, nobody else's deadline ends it.
-            with anyio.move_on_after(_SECONDS):
-                got = await self._get()
-        except FetchError as error:
-            return error.with_traceback(None)
-        if got is None:
-            return FetchError(f"no token of our own within {_SECONDS:g} s")
-        self._until = math.inf if got.seconds is None else asked + 0.9 * got.seconds
-        self._authentication = Authentication(headers={"authorization": f"Bearer {got.token}"})
-        return self._authentication
 
 
 def _token_endpoint(

@@ -18,6 +18,8 @@ HAVE_REQUEST_AUTH = ("starlette", "fastapi", "litestar")
 HAVE_REQUIRES = ("quart", "litestar", "django")
 REFUSE_WEBSOCKETS = ("quart", "litestar")
 HAVE_WEBSOCKETS = ("starlette", "fastapi", "quart", "litestar", "bare")
+# Their ways to guard a handler are in `asgi_bearer.integrations`.
+HAVE_GUARDS = ("starlette", "fastapi")
 HAVE_BACKGROUND_TASKS = ("starlette", "fastapi", "quart", "litestar")
 
 
@@ -136,6 +138,19 @@ PASSING = [
     ),
     Passing("@requires of Starlette, scope is there", "/requires/read", answer=told_twice(READER), apps=("starlette",)),
     Passing("@requires of Starlette, scope is missing", "/requires/admin", status=403, apps=("starlette",)),
+    Passing("guard, scope is there", "/guarded", "Bearer {sensitive}", told_twice(SENSITIVE_READER), apps=HAVE_GUARDS),
+    Passing("guard, scope is missing", "/guarded", status=403, challenge=LACKS_SENSITIVE, apps=HAVE_GUARDS),
+    Passing(
+        "guard in a thread, scope is there",
+        "/guarded/sync",
+        "Bearer {sensitive}",
+        told_twice(SENSITIVE_READER),
+        apps=HAVE_GUARDS,
+    ),
+    Passing(
+        "guard in a thread, scope is missing", "/guarded/sync", status=403, challenge=LACKS_SENSITIVE, apps=HAVE_GUARDS
+    ),
+    Passing("guard on a public path", "/health/guarded", status=401, challenge=_BARE, apps=HAVE_GUARDS),
 ]
 
 
@@ -279,6 +294,16 @@ class Behaviour:
 
         assert json.loads(first) == told_twice(READER)
         assert second == "hello"
+
+    @over([ForApps("", HAVE_GUARDS)])
+    def test_a_websocket_that_a_guard_refuses_gets_its_answer_before_it_is_accepted(
+        self, client: Client, place: Place, tokens: Mapping[str, str]
+    ) -> None:
+        reply = client.knock(f"/{place.app}/ws/guarded", [("authorization", f"Bearer {tokens['good']}")])
+
+        assert reply.status == 403
+        assert reply.all("www-authenticate") == [LACKS_SENSITIVE]
+        assert reply.all("cache-control") == ["no-store"]
 
     @over([ForApps("", HAVE_BACKGROUND_TASKS)])
     def test_a_background_task_sees_the_caller_that_started_it(

@@ -103,7 +103,14 @@ class Plain(View):  # type: ignore[misc]
         return caller(request)
 
 
-CLASSES = ("Books", "BooksAsync", "BooksByMethod", "BooksByMethodAsync", "Plain")
+@method_decorator(requires("read"), name="dispatch")
+class Both(View):  # type: ignore[misc]
+    @method_decorator(requires("write"))  # type: ignore[untyped-decorator]
+    def get(self, request: Any) -> HttpResponse:
+        return caller(request)
+
+
+CLASSES = ("Both", "Books", "BooksAsync", "BooksByMethod", "BooksByMethodAsync", "Plain")
 urlpatterns: list[Any] = [
     *(path(f"sync{where}", requires(*asked)(caller)) for where, asked in ASKED.items()),
     *(path(f"async{where}", requires(*asked)(caller_async)) for where, asked in ASKED.items()),
@@ -114,6 +121,7 @@ urlpatterns: list[Any] = [
     path("unavailable", unavailable),
     path("broken", broken),
     path("whoami", caller),
+    path("class/Both", Both.as_view()),
     path("class/Books", Books.as_view()),
     path("class/BooksAsync", BooksAsync.as_view()),
     path("class/BooksByMethod", BooksByMethod.as_view()),

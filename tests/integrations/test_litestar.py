@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pytest
-from fakes import call, websocket_scope
+from fakes import call, http_scope, websocket_scope
 from integrations.asked import (
     ASKED,
     CASES,
@@ -92,7 +92,21 @@ def test_a_guard_of_a_controller_or_router_stands_before_all_its_handlers(backen
         assert client.get(path, headers={"authorization": f"Bearer {WRITER}"}).text == "read"
 
 
-def test_without_a_door_nobody_is_let_in(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_challenge_names_the_scopes_of_all_guards_that_were_passed(backend: Backend) -> None:
+    @get("/", guards=[requires("write")])
+    async def view() -> str:
+        return "let in"
+
+    router = Router("/v1", route_handlers=[view], guards=[requires("read")])
+    client = TestClient(application(router), backend=backend)
+
+    refused = client.get("/v1", headers={"authorization": f"Bearer {READER}"})
+
+    assert_answered(refused, Case("/v1", READER, 403, LACKS_WRITE))
+    assert client.get("/v1", headers={"authorization": f"Bearer {WRITER}"}).text == "let in"
+
+
+def test_without_a_door_nobody_is_let_in(backend: Backend) -> None:
     client = TestClient(application(door="none"), backend=backend, raise_server_exceptions=False)
 
     reply = client.get("/scopes", headers={"authorization": f"Bearer {WRITER}"})
@@ -103,9 +117,10 @@ def test_without_a_door_nobody_is_let_in(backend: Backend, caplog: pytest.LogCap
 
 async def test_without_a_door_the_guard_says_what_to_write() -> None:
     guard: Any = requires("read")
+    request: Any = Request(http_scope())  # type: ignore[arg-type]
 
     with pytest.raises(RuntimeError, match=r"write app = BearerMiddleware\(app, verifier\)"):
-        await guard(None, None)
+        await guard(request, None)
 
 
 @pytest.mark.parametrize(("asked", "kind", "sentence"), UNMEANT.values(), ids=UNMEANT)

@@ -17,7 +17,7 @@ from asgi_bearer.errors import (
     Reason,
     VerifierUnavailable,
 )
-from asgi_bearer.rules.challenge import Answer, Challenger
+from asgi_bearer.rules.challenge import Answer, Challenger, close_code
 
 UNREADABLE = "The credentials are malformed: send one Authorization header with one Bearer token."
 NOT_ACCEPTED = "The access token was not accepted."
@@ -262,3 +262,8 @@ def test_ch8_an_error_class_of_somebody_else_cannot_write_outside_its_quotes(des
 
     with pytest.raises(ValueError, match=r"^error_description is printable ASCII"):
         challenger().answer(error)
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 1008), (401, 3000), (403, 3003), (503, 1013)])
+def test_each_status_has_a_code_that_closes_a_websocket(status: int, code: int) -> None:
+    assert close_code(status) == code

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asgi_bearer.rules.paths import PathRules, Ruling, possible_paths
+from asgi_bearer.rules.paths import PathRules, Ruling, possible_paths, whole_path
+from asgi_bearer.rules.requirements import Requirement, scopes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 def http(path: str, method: str = "GET", **members: Any) -> dict[str, Any]:
@@ -173,3 +177,273 @@ def test_a_path_that_cannot_be_meant_is_a_value_error(path: str) -> None:
         ValueError, match=r"^public: .* is no path: write it decoded, as in '/health', 'GET /docs/\*\*' or "
     ):
         PathRules([path], None)
+
+
+# Patterns
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("/docs/**", "/docs"),
+        ("/docs/**", "/docs/"),
+        ("/docs/**", "/docs/a"),
+        ("/docs/**", "/docs/a/b.css"),
+        ("/docs/**", "/docs/a b/c+d@e"),
+        ("/docs/**", "/docs/.hidden/...x"),
+        ("/**", "/"),
+        ("/**", "/a/b"),
+        ("/users/*/avatar", "/users/5/avatar"),
+        ("/users/*", "/users/a.b"),
+        ("/*/b/**", "/a/b/c/d"),
+    ],
+)
+def test_wildcards_stand_for_whole_segments(pattern: str, path: str) -> None:
+    assert public(pattern).find(http(path)).is_public
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("/docs/**", "/docsx"),
+        ("/docs/**", "/doc"),
+        ("/docs/**", "/x/docs/a"),
+        ("/docs/**", "//docs/a"),
+        ("/docs/**", "/docs//a"),
+        ("/docs/**", "/docs//"),
+        ("/docs/**", "/docs/./a"),
+        ("/docs/**", "/docs/../admin"),
+        ("/docs/**", "/docs/.."),
+        ("/docs/**", "/docs/a/.."),
+        ("/docs/**", "/docs/..;/admin"),
+        ("/docs/**", "/docs/a;x=1"),
+        ("/docs/**", "/docs/%2e%2e/admin"),
+        ("/docs/**", "/docs/a%2fb"),
+        ("/docs/**", "/docs\\..\\admin"),
+        ("/docs/**", "/docs/a\\b"),
+        ("/docs/**", "/docs/a?b"),
+        ("/docs/**", "/docs/a#b"),
+        ("/docs/**", "/docs/a\x00"),
+        ("/docs/**", "/docs/a\n"),
+        ("/docs/**", "/DOCS/a"),
+        ("/docs/**", "/docs."),
+        ("/docs/**", "/docs;x/a"),
+        ("/docs/**", ""),
+        ("/users/*", "/users"),
+        ("/users/*", "/users/"),
+        ("/users/*", "/users/a/b"),
+        ("/users/*", "/users/.."),
+        ("/users/*/avatar", "/users//avatar"),
+        ("/users/*/avatar", "/users/5/avatar/"),
+    ],
+)
+def test_as9_nothing_gets_public_that_was_not_named(pattern: str, path: str) -> None:
+    assert not public(pattern).find(http(path)).is_public
+
+
+@pytest.mark.parametrize(
+    ("pattern", "method", "is_public"),
+    [
+        ("GET /docs/**", "GET", True),
+        ("GET /docs/**", "HEAD", True),
+        ("GET /docs/**", "POST", False),
+        ("GET /docs/**", "get", False),
+        ("GET /docs/**", "OPTIONS", False),
+        ("HEAD /docs/**", "GET", False),
+        ("POST /docs/a", "POST", True),
+        ("POST /docs/a", "GET", False),
+        ("/docs/a", "DELETE", True),
+    ],
+)
+def test_a_method_is_heeded(pattern: str, method: str, is_public: bool) -> None:
+    assert public(pattern).find(http("/docs/a", method)).is_public is is_public
+
+
+READ, WRITE, ADMIN, OTHER = (scopes(name) for name in ("read", "write", "admin", "other"))
+
+
+def asked(rules: Mapping[str, Requirement], path: str, method: str = "GET", public: Sequence[str] = ()) -> Any:
+    """Return what is asked for on `path`: "public", or the requirements."""
+    ruling = PathRules(public, rules).find(http(path, method))
+    return "public" if ruling.is_public else list(ruling.requirements)
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "expected"),
+    [
+        ({"/admin/**": ADMIN}, "/admin", [ADMIN]),
+        ({"/admin/**": ADMIN}, "/admin/x/y", [ADMIN]),
+        ({"/admin/**": ADMIN}, "/other", []),
+        ({"/a": READ, "/**": OTHER}, "/a", [READ]),
+        ({"/**": OTHER, "/a/**": READ, "/a/b/**": WRITE, "/a/b/c": ADMIN}, "/a/b/c", [ADMIN]),
+        ({"/**": OTHER, "/a/**": READ, "/a/b/**": WRITE, "/a/b/c": ADMIN}, "/a/b/d", [WRITE]),
+        ({"/**": OTHER, "/a/**": READ, "/a/b/**": WRITE, "/a/b/c": ADMIN}, "/a/c", [READ]),
+        ({"/**": OTHER, "/a/**": READ, "/a/b/**": WRITE, "/a/b/c": ADMIN}, "/", [OTHER]),
+        ({"/a/*/c": READ, "/a/b/**": WRITE}, "/a/b/c", [WRITE]),
+        ({"/a/*/c": READ, "/a/b/**": WRITE}, "/a/x/c", [READ]),
+        ({"/a/*": READ, "/a/**": WRITE}, "/a/x", [READ]),
+        ({"/a/*": READ, "/a/**": WRITE}, "/a/x/y", [WRITE]),
+    ],
+)
+def test_the_most_specific_rule_counts_wherever_it_stands(
+    rules: dict[str, Requirement], path: str, expected: list[Requirement]
+) -> None:
+    assert asked(rules, path) == expected
+    assert asked(dict(reversed(rules.items())), path) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"), [("GET", [READ]), ("HEAD", [READ]), ("POST", [WRITE]), ("DELETE", [OTHER])]
+)
+def test_a_rule_for_a_method_comes_before_one_for_all(method: str, expected: list[Requirement]) -> None:
+    rules = {"/items": OTHER, "GET /items": READ, "POST /items": WRITE}
+
+    assert asked(rules, "/items", method) == expected
+    assert asked({name + "/**": rule for name, rule in rules.items()}, "/items/5", method) == expected
+
+
+def test_a_path_by_name_comes_before_a_wildcard_with_a_method() -> None:
+    assert asked({"/a/b": READ, "GET /a/**": WRITE}, "/a/b") == [READ]
+
+
+SPELLINGS = [
+    "/admin", "/admin/", "//admin", "/admin//", "/./admin", "/admin/.", "/x/../admin", "/admin/x/..", "/ADMIN",
+    "/Admin", "/%61dmin", "/%2561dmin", "/admin%2f", "/%2fadmin", "/admin;x=1", "/;x/admin", "/x/..;/admin", "\\admin",
+    "/\\admin", "/admin.", "/admin ", "/admin\x00", "/admin%00.png", "/\uff41dmin", "/x/%2e%2e/admin",
+    "/admin\\", "/../admin",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", SPELLINGS, ids=ascii)
+def test_as9_a_rule_holds_for_every_spelling_that_some_application_might_take_for_its_path(path: str) -> None:
+    assert asked({"/admin": ADMIN}, path) == [ADMIN]
+    assert asked({"/Admin/**": ADMIN, "/**": OTHER}, path)[-1:] == [ADMIN]
+
+
+def test_as9_a_spelling_of_a_protected_path_meets_both_rules() -> None:
+    assert asked({"/api/**": READ, "/api/admin/**": ADMIN}, "/api/x/../admin/y") == [READ, ADMIN]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/docs/a", "public"),
+        ("/docs/private/a", [ADMIN]),
+        ("/docs/PRIVATE/a", [ADMIN]),
+        ("/docs/private;x/a", [ADMIN]),
+        ("/docs/x/../private", [ADMIN]),
+        ("/docs/x/../a", [OTHER]),
+        ("/other", [OTHER]),
+        ("/health", "public"),
+        ("/health/", [OTHER]),
+    ],
+)
+def test_what_is_public_and_what_a_rule_protects_is_told_by_the_more_specific_of_the_two(
+    path: str, expected: Any
+) -> None:
+    rules = {"/**": OTHER, "/docs/private/**": ADMIN}
+
+    assert asked(rules, path, public=["/docs/**", "/health"]) == expected
+
+
+def test_a_public_path_within_a_protected_one_is_public() -> None:
+    assert asked({"/admin/**": ADMIN}, "/admin/login", public=["/admin/login"]) == "public"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "rules", "expected"),
+    [
+        ((), {"GET /chat": READ}, [READ]),
+        ((), {"/chat": READ}, [READ]),
+        ((), {"POST /chat": READ}, []),
+        (("/chat",), None, "public"),
+        (("/**",), None, "public"),
+        (("GET /chat",), None, []),
+        (("GET /**",), {"/chat": READ}, [READ]),
+    ],
+)
+def test_a_websocket_begins_as_a_get_and_is_public_only_where_no_method_is_named(
+    patterns: Sequence[str], rules: Any, expected: Any
+) -> None:
+    ruling = PathRules(patterns, rules).find({"type": "websocket", "path": "/chat"})
+
+    assert ("public" if ruling.is_public else list(ruling.requirements)) == expected
+
+
+def test_where_two_paths_may_be_meant_the_rules_of_both_hold() -> None:
+    rules = PathRules(["/api/x"], {"/x": READ, "/api/**": WRITE})
+
+    assert list(rules.find(http("/api/x", root_path="/api")).requirements) == [READ]
+    assert list(rules.find(http("/api/y", root_path="/api")).requirements) == [WRITE]
+
+
+def test_rules_are_measured_below_the_mount() -> None:
+    rules = PathRules([], {"/x": READ})
+
+    assert list(rules.find(http("/api/x", raw_path=b"/api/x", root_path="/api")).requirements) == [READ]
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path", "whole"),
+    [
+        ("/a", "", "/a"),
+        ("/a", None, "/a"),
+        ("/api/a", "/api", "/api/a"),
+        ("/a", "/api", "/api/a"),
+        ("/api", "/api", "/api"),
+    ],
+)
+def test_the_whole_path_has_the_mount_before_it(path: str, root_path: Any, whole: str) -> None:
+    assert whole_path({"path": path, "root_path": root_path}) == whole
+
+
+def test_a_requirement_that_is_compared_in_its_own_way_is_not_asked_to() -> None:
+    class Strange(Requirement):
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError
+
+        def __bool__(self) -> bool:
+            return False
+
+    strange = Strange()
+
+    assert PathRules([], {"/a": strange}).find(http("/a/")).requirements[0] is strange
+
+
+@pytest.mark.parametrize(
+    "pattern", ["/a**", "/**/b", "/a*/b", "/*a", "/a/***", "get /a", "GET  /a", "GET/a", "GET", " /a"]
+)
+def test_a_pattern_that_cannot_be_meant_is_a_value_error(pattern: str) -> None:
+    for patterns, rules in (([pattern], None), ([], {pattern: READ})):
+        with pytest.raises(ValueError, match=r"is no path: write it decoded"):
+            PathRules(patterns, rules)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "rules", "kind", "sentence"),
+    [
+        (
+            (),
+            [("/a", READ)],
+            TypeError,
+            "rules maps paths to requirements: write {'/admin/**': scopes('admin')}, not list",
+        ),
+        ((), {"/a": "admin"}, TypeError, "rules['/a'] is a requirement, not str: write scopes('admin')"),
+        ((), {5: READ}, TypeError, "each path of rules is a str, not int"),
+        (("/a",), {"/a": READ}, ValueError, "'/a' is in public and in rules: leave it in one of them"),
+        (("GET /a/**",), {"GET /a/**": READ}, ValueError, "'GET /a/**' is in public and in rules"),
+    ],
+)
+def test_rules_that_cannot_be_meant_are_said_at_construction(
+    patterns: Sequence[str], rules: Any, kind: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        PathRules(patterns, rules)
+
+    assert sentence in str(caught.value)
+
+
+def test_the_same_public_path_twice_is_one() -> None:
+    assert public("/a", "/a").find(http("/a")).is_public

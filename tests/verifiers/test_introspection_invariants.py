@@ -607,11 +607,12 @@ class _nothing:  # noqa: N801  # reads like a function
 
 def _holds(thing: object, token: str) -> bool:
     texts: list[Any] = []
-    if isinstance(thing, dict):
-        texts = [*thing.keys(), *thing.values()]
-    elif isinstance(thing, list | tuple | set | frozenset):
-        texts = list(thing)
     # By type(): isinstance() asks the object, and a lazy one of another package then begins to work.
+    if issubclass(type(thing), dict):
+        members = cast("dict[Any, Any]", thing)
+        texts = [*dict.keys(members), *dict.values(members)]
+    elif type(thing) in {list, tuple, set, frozenset}:
+        texts = list(cast("list[Any]", thing))
     return any(
         (issubclass(type(text), str) and token in text) or (issubclass(type(text), bytes) and token.encode() in text)
         for text in texts
@@ -619,7 +620,7 @@ def _holds(thing: object, token: str) -> bool:
 
 
 def _is_of_this_test(thing: object) -> bool:
-    return isinstance(thing, dict) and "fate" in thing
+    return type(thing) is dict and "fate" in thing
 
 
 # I7 and I8, what is remembered is checked, and cannot be changed

@@ -110,6 +110,27 @@ def test_a_thread_that_comes_in_between_costs_an_entry_at_most_and_never_the_cac
     assert [cache.get(earlier) for earlier in (b"ours", b"theirs", b"a", b"b")].count(None) >= 3
 
 
+@pytest.mark.parametrize("look_up", range(1, 4))
+def test_an_entry_that_another_thread_takes_while_it_is_looked_up_is_found_or_is_not(look_up: int) -> None:
+    cache: TokenCache[int] = TokenCache(2)
+    key, left = InterruptedKey(b"ours"), [look_up]
+
+    def another_thread() -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            cache.drop(b"ours")
+
+    InterruptedKey.interrupt = lambda: None
+    cache.put(key, 1, "")
+    cache.put(b"later", 2, "")
+    InterruptedKey.interrupt = another_thread
+    found = cache.get(key)
+    InterruptedKey.interrupt = lambda: None
+
+    assert found == (1 if look_up == 3 else None)
+    assert cache.get(b"later") == 2
+
+
 def test_what_is_dropped_is_gone_and_so_is_what_was_never_there() -> None:
     cache: TokenCache[int] = TokenCache(2)
     cache.put(b"a", 1, "")

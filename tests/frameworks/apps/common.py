@@ -18,7 +18,7 @@ ISSUER = "https://idp.example.com/"
 AUDIENCE = "https://api.example.com"
 
 # The options of every door here
-DOOR: dict[str, Any] = {"required_scopes": ["read"], "public": ["/health"], "realm": "frameworks"}
+DOOR: dict[str, Any] = {"required_scopes": ["read"], "public": ["/health", "/health/guarded"], "realm": "frameworks"}
 
 
 def jwt_verifier(public_key: str) -> JWTVerifier:

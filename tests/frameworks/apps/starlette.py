@@ -10,7 +10,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from asgi_bearer import AccessToken, BearerMiddleware, TokenVerifier
+from asgi_bearer import AccessToken, BearerMiddleware, TokenVerifier, scopes
+from asgi_bearer.integrations import starlette as integration
 
 
 def build(verifier: TokenVerifier, arrivals: list[str]) -> ASGIApp:
@@ -33,6 +34,10 @@ def build(verifier: TokenVerifier, arrivals: list[str]) -> ASGIApp:
             Route("/own", own),
             Route("/requires/read", requires_read),
             Route("/requires/admin", requires_admin),
+            Route("/guarded", guarded),
+            Route("/guarded/sync", guarded_in_a_thread),
+            Route("/health/guarded", guarded),
+            WebSocketRoute("/ws/guarded", guarded_websocket),
             Route("/background", post_background, methods=["POST"]),
             Route("/background", get_background),
             WebSocketRoute("/ws", talk),
@@ -71,6 +76,21 @@ async def requires_read(request: Request) -> Response:
 @requires("admin")
 async def requires_admin(request: Request) -> Response:
     return JSONResponse(callers(request.scope))
+
+
+@integration.requires("data:read_sensitive")
+async def guarded(request: Request) -> Response:
+    return JSONResponse(callers(request.scope))
+
+
+@integration.requires(scopes("data:read_sensitive"))
+def guarded_in_a_thread(request: Request) -> Response:
+    return JSONResponse(callers(request.scope))
+
+
+@integration.requires("data:read_sensitive")
+async def guarded_websocket(websocket: WebSocket) -> None:
+    await websocket.accept()
 
 
 async def talk(websocket: WebSocket) -> None:
