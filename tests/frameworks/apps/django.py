@@ -9,7 +9,7 @@ from django.http import HttpResponse, JsonResponse
 from django.urls import path
 from frameworks.apps.common import DOOR, Arrivals, ASGIApp, callers
 
-from asgi_bearer import BearerMiddleware, TokenVerifier, get_access_token
+from asgi_bearer import BearerMiddleware, TokenVerifier, get_access_token, scopes
 from asgi_bearer.integrations.django import requires
 
 
@@ -52,7 +52,12 @@ async def sensitive(request: ASGIRequest) -> HttpResponse:
 
 
 @requires("data:read_sensitive")
-async def required(request: ASGIRequest) -> HttpResponse:
+async def guarded(request: ASGIRequest) -> HttpResponse:
+    return JsonResponse(callers(request.scope))
+
+
+@requires(scopes("data:read_sensitive"))
+def guarded_in_a_thread(request: ASGIRequest) -> HttpResponse:
     return JsonResponse(callers(request.scope))
 
 
@@ -62,5 +67,7 @@ urlpatterns: list[Any] = [
     path("sync", whoami_in_a_thread),
     path("echo", echo),
     path("sensitive", sensitive),
-    path("required", required),
+    path("guarded", guarded),
+    path("guarded/sync", guarded_in_a_thread),
+    path("health/guarded", guarded),
 ]

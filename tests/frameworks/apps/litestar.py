@@ -10,7 +10,7 @@ from litestar import Litestar, Request, Response, WebSocket, get, head, post, we
 from litestar.background_tasks import BackgroundTask
 from litestar.middleware import DefineMiddleware
 
-from asgi_bearer import AccessToken, BearerMiddleware, TokenVerifier
+from asgi_bearer import AccessToken, BearerMiddleware, TokenVerifier, scopes
 from asgi_bearer.integrations.litestar import BearerPlugin, requires
 
 AnyRequest = Request[Any, AccessToken, Any]
@@ -22,7 +22,7 @@ def build(verifier: TokenVerifier, arrivals: list[str]) -> ASGIApp:
     door: Any = BearerMiddleware
     notary: Any = Arrivals
     app: Any = Litestar(
-        [whoami, head_whoami, whoami_in_a_thread, echo, sensitive, required, own, *_TALKS, *_background(Postbox())],
+        [whoami, head_whoami, whoami_in_a_thread, echo, sensitive, own, talk, *_GUARDED, *_background(Postbox())],
         middleware=[
             DefineMiddleware(door, verifier=verifier, **DOOR),
             DefineMiddleware(notary, notes=arrivals),
@@ -73,8 +73,13 @@ async def sensitive(request: AnyRequest) -> dict[str, Any]:
     return callers(request.scope)
 
 
-@get("/required", guards=[requires("data:read_sensitive")])
-async def required(request: AnyRequest) -> dict[str, Any]:
+@get(["/guarded", "/health/guarded"], guards=[requires("data:read_sensitive")])
+async def guarded(request: AnyRequest) -> dict[str, Any]:
+    return callers(request.scope)
+
+
+@get("/guarded/sync", sync_to_thread=True, guards=[requires(scopes("data:read_sensitive"))])
+def guarded_in_a_thread(request: AnyRequest) -> dict[str, Any]:
     return callers(request.scope)
 
 
@@ -85,19 +90,15 @@ async def own(request: AnyRequest) -> dict[str, Any]:
 
 @websocket("/ws")
 async def talk(socket: AnyWebSocket) -> None:
-    await _echo_text(socket)
-
-
-@websocket("/required/ws", guards=[requires("data:read_sensitive")])
-async def talk_to_few(socket: AnyWebSocket) -> None:
-    await _echo_text(socket)
-
-
-async def _echo_text(socket: AnyWebSocket) -> None:
     await socket.accept()
     await socket.send_json(callers(socket.scope))
     async for text in socket.iter_data("text"):
         await socket.send_text(text)
 
 
-_TALKS = (talk, talk_to_few)
+@websocket("/ws/guarded", guards=[requires("data:read_sensitive")])
+async def guarded_websocket(socket: AnyWebSocket) -> None:
+    await socket.accept()
+
+
+_GUARDED = (guarded, guarded_in_a_thread, guarded_websocket)

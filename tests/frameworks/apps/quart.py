@@ -6,7 +6,7 @@ from frameworks.apps.common import DOOR, Arrivals, ASGIApp, Postbox, callers
 from quart import Quart, request, websocket
 from quart_trio import QuartTrio
 
-from asgi_bearer import BearerMiddleware, TokenVerifier, get_access_token
+from asgi_bearer import BearerMiddleware, TokenVerifier, get_access_token, scopes
 from asgi_bearer.integrations.quart import init_app, requires
 
 
@@ -48,15 +48,21 @@ def _add_routes(app: Quart) -> None:
         token.require_scopes("data:read_sensitive")
         return callers(request.scope)
 
-    @app.get("/required")
+    @app.get("/guarded")
+    @app.get("/health/guarded")
     @requires("data:read_sensitive")
-    async def required() -> dict[str, Any]:
+    async def guarded() -> dict[str, Any]:
         return callers(request.scope)
 
-    @app.websocket("/required/ws")
+    @app.get("/guarded/sync")
+    @requires(scopes("data:read_sensitive"))
+    def guarded_in_a_thread() -> dict[str, Any]:
+        return callers(request.scope)
+
+    @app.websocket("/ws/guarded")
     @requires("data:read_sensitive")
-    async def talk_to_few() -> None:
-        await talk()
+    async def guarded_websocket() -> None:
+        await websocket.accept()
 
     @app.websocket("/ws")
     async def talk() -> None:
