@@ -104,9 +104,9 @@ class BearerMiddleware:
 
     The handler finds the token in `scope["auth"]`, in `scope["user"].access_token` and by `get_access_token()`; where
     there is no caller, they hold `Anonymous`, None and None.
-    Requests that a browser sends ahead of another origin's (CORS preflights) pass, and see `Anonymous`. What handles CORS goes
-    around the door: where the application does it itself, the log warns at the start. At the end of
-    the application the verifier closes its connections; where that fails, the log says so.
+    Requests that a browser sends ahead of another origin's (CORS preflights) pass, and see `Anonymous`. What handles
+    CORS goes around the door: where the application does it itself, the log warns at the start. At the end of the
+    application the verifier closes its connections; where that fails, the log says so.
 
     It does NOT look for tokens in the query, the body, cookies or other headers. Raises `ValueError` or `TypeError` for
     options that cannot be meant.
