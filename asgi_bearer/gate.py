@@ -6,31 +6,50 @@ own answer: the same clock, the same reading of scopes, the same challenge.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asgi_bearer.errors import MissingToken, current_door
-from asgi_bearer.rules.requirements import Circumstances, Requirement, require_requirement
+from asgi_bearer.rules import options
+from asgi_bearer.rules.challenge import Challenger
+from asgi_bearer.rules.requirements import Circumstances, Requirement, require_requirement, scopes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from asgi_bearer.access_token import AccessToken
     from asgi_bearer.errors import BearerError, Door
-    from asgi_bearer.rules.challenge import Challenger
+    from asgi_bearer.rules.challenge import Answer, Body
     from asgi_bearer.rules.requirements import Covers
+
+# What is said where no door is around the application.
+_OUTSIDE = Challenger(realm="api", scopes=(), expose_reason=False)
 
 
 class Gate:
-    """What one door says of one resource: `challenger` writes it, `clock` and `covers` judge by."""
+    """What one door says of one resource: `challenger` writes it, `clock` and `covers` judge by.
 
-    def __init__(self, challenger: Challenger, clock: Callable[[], float], covers: Covers) -> None:
+    `render` writes the body of an answer, where the door has something to say to that.
+    """
+
+    def __init__(
+        self,
+        challenger: Challenger,
+        clock: Callable[[], float],
+        covers: Covers,
+        render: Callable[[BearerError], Body | None] | None = None,
+    ) -> None:
         self.challenger = challenger
         self._clock = clock
         self._covers = covers
+        self._render = render
 
     def headers(self, error: BearerError) -> Mapping[str, str]:
         """Return the headers that belong to `error`, whoever writes the body."""
         return self.challenger.headers(error)
+
+    def answer(self, error: BearerError) -> Answer:
+        """Return the whole response to `error`."""
+        return self.challenger.answer(error, None if self._render is None else self._render(error))
 
     def require(self, token: AccessToken, requirement: Requirement) -> None:
         """Raise what the client is to see, unless `token` meets `requirement`."""
@@ -67,3 +86,44 @@ def judge(door: Door, requirement: Requirement | None) -> AccessToken:
     if requirement is not None:
         door.gate.require(door.access_token, requirement)
     return door.access_token
+
+
+# Where a scope holds what its caller has met so far, and at which door.
+_MET = "asgi_bearer.met"
+
+
+def require_also(requirement: Requirement, scope: Any) -> AccessToken:
+    """Do what `require` does, for guards of which one request may pass several; `scope` is the application's own copy.
+
+    A client asks for just the scopes that it reads in a challenge. If that named the last guard's alone, the next token
+    would lack those of the first ones.
+    """
+    door = nearest_door()
+    at, met = scope.get(_MET, (None, None))
+    asked = requirement if at is not door or met is None else met & requirement
+    token = judge(door, asked)
+    scope[_MET] = (door, asked)
+    return token
+
+
+def read_requirement(name: str, asked: Sequence[object]) -> Requirement:
+    """Return what the function `name` was called with as one requirement: scopes, or the one that stands there."""
+    if len(asked) == 1 and isinstance(asked[0], Requirement):
+        return asked[0]
+    if not asked:
+        raise ValueError(f"{name} asks for nothing: write {name}('read')")
+    for one in asked:
+        if not isinstance(one, str):
+            raise TypeError(
+                f"{name} takes scopes, or one requirement: write {name}('read', 'write') or "
+                f"{name}(scopes('read') & role('admin')), with {type(one).__name__} nowhere in it"
+            )
+    return scopes(*options.scopes(name, asked))
+
+
+def answer(error: BearerError) -> Answer:
+    """Return the current door's whole answer to `error`, for frameworks that do not know our errors by themselves."""
+    door = current_door.get()
+    if door is None or not isinstance(door.gate, Gate):
+        return _OUTSIDE.answer(error)
+    return door.gate.answer(error)

@@ -32,6 +32,7 @@ from asgi_bearer.gate import Gate
 from asgi_bearer.lifetime import Term, ended_in_time
 from asgi_bearer.rules import options
 from asgi_bearer.rules.challenge import Answer, Body, Challenger, close_code, require_body
+from asgi_bearer.rules.cors import find_cors
 from asgi_bearer.rules.credentials import read_credentials, read_subprotocol
 from asgi_bearer.rules.paths import PathRules, Ruling, possible_paths, whole_path
 from asgi_bearer.rules.requirements import is_granted, scopes
@@ -104,8 +105,9 @@ class BearerMiddleware:
 
     The handler finds the token in `scope["auth"]`, in `scope["user"].access_token` and by `get_access_token()`; where
     there is no caller, they hold `Anonymous`, None and None.
-    Requests that a browser sends ahead of another origin's (CORS preflights) pass, and see `Anonymous`. At the end of
-    the application the verifier closes its connections; where that fails, the log says so.
+    Requests that a browser sends ahead of another origin's (CORS preflights) pass, and see `Anonymous`. What handles
+    CORS goes around the door: where the application does it itself, the log warns at the start. At the end of the
+    application the verifier closes its connections; where that fails, the log says so.
 
     It does NOT look for tokens in the query, the body, cookies or other headers. Raises `ValueError` or `TypeError` for
     options that cannot be meant.
@@ -159,9 +161,10 @@ class BearerMiddleware:
             expose_reason=options.flag("expose_reason", expose_reason),
         )
         covers = options.function("scope_satisfies", scope_satisfies)
-        self._gate = Gate(write(), self._clock, covers)
+        self._gate = Gate(write(), self._clock, covers, self._rendered)
         self._gates = {
-            one: Gate(write(resource_metadata=one.metadata_url), self._clock, covers) for one in self._resources
+            one: Gate(write(resource_metadata=one.metadata_url), self._clock, covers, self._rendered)
+            for one in self._resources
         }
         self._required = scopes(*self._required_scopes) if self._required_scopes else None
         self._on_event = None if on_event is None else options.function("on_event", on_event)
@@ -236,6 +239,7 @@ class BearerMiddleware:
             await self.app(scope, receive, send)
             return
         startup = [await receive()]
+        self._look_for_cors()
         failure = None if self._prefetch == "off" else await self._let_verifier("prefetch")
         if failure is not None and self._prefetch == "require":
             await self._let_verifier("aclose")
@@ -251,6 +255,15 @@ class BearerMiddleware:
             await send(message)
 
         await self.app(scope, receive_from_startup, send_after_close)
+
+    def _look_for_cors(self) -> None:
+        advice = find_cors(self.app)
+        if advice is not None:
+            _logger.warning(
+                "CORS is handled behind the door: browsers cannot read its 401, 403 and 503, which so lack "
+                "Access-Control-Allow-Origin: %s",
+                advice,
+            )
 
     async def _let_verifier(self, name: str) -> str | None:
         """Call an optional method of the verifier; return why it failed, without what may hold a secret."""
@@ -301,7 +314,7 @@ class BearerMiddleware:
         return text
 
     async def _refuse(self, error: BearerError, gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = gate.challenger.answer(error, self._rendered(error))
+        answer = gate.answer(error)
         with suppress(OSError):  # the client has gone
             await _send_refusal(scope, receive, send, answer)
 

@@ -8,7 +8,17 @@ from typing import ClassVar
 import httpx2
 import pytest
 from frameworks.apps.dispatcher import APPS
-from frameworks.behaviour import HAVE_GUARDS, HAVE_WEBSOCKETS, Behaviour, Client, ForApps, Place, Reply, arrivals, over
+from frameworks.behaviour import (
+    HAVE_WEBSOCKET_GUARDS,
+    HAVE_WEBSOCKETS,
+    Behaviour,
+    Client,
+    ForApps,
+    Place,
+    Reply,
+    arrivals,
+    over,
+)
 from serving import SERVERS, START_SECONDS, Server, serving
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -95,7 +105,7 @@ class TestServers(Behaviour):
         assert reply.status == 403
         assert arrivals(client, place) == before
 
-    @over([ForApps("", HAVE_GUARDS)])
+    @over([ForApps("", HAVE_WEBSOCKET_GUARDS)])
     def test_without_the_denial_response_a_websocket_that_a_guard_refuses_is_not_accepted_either(
         self, client: Client, place: Place, tokens: Mapping[str, str]
     ) -> None:

@@ -10,7 +10,8 @@ from litestar import Litestar, Request, Response, WebSocket, get, head, post, we
 from litestar.background_tasks import BackgroundTask
 from litestar.middleware import DefineMiddleware
 
-from asgi_bearer import AccessToken, BearerMiddleware, TokenVerifier
+from asgi_bearer import AccessToken, BearerMiddleware, TokenVerifier, scopes
+from asgi_bearer.integrations.litestar import BearerPlugin, requires
 
 AnyRequest = Request[Any, AccessToken, Any]
 AnyWebSocket = WebSocket[Any, AccessToken, Any]
@@ -21,11 +22,12 @@ def build(verifier: TokenVerifier, arrivals: list[str]) -> ASGIApp:
     door: Any = BearerMiddleware
     notary: Any = Arrivals
     app: Any = Litestar(
-        [whoami, head_whoami, whoami_in_a_thread, echo, sensitive, own, talk, *_background(Postbox())],
+        [whoami, head_whoami, whoami_in_a_thread, echo, sensitive, own, talk, *_GUARDED, *_background(Postbox())],
         middleware=[
             DefineMiddleware(door, verifier=verifier, **DOOR),
             DefineMiddleware(notary, notes=arrivals),
         ],
+        plugins=[BearerPlugin()],
         openapi_config=None,
         logging_config=None,
     )
@@ -71,6 +73,16 @@ async def sensitive(request: AnyRequest) -> dict[str, Any]:
     return callers(request.scope)
 
 
+@get(["/guarded", "/health/guarded"], guards=[requires("data:read_sensitive")])
+async def guarded(request: AnyRequest) -> dict[str, Any]:
+    return callers(request.scope)
+
+
+@get("/guarded/sync", sync_to_thread=True, guards=[requires(scopes("data:read_sensitive"))])
+def guarded_in_a_thread(request: AnyRequest) -> dict[str, Any]:
+    return callers(request.scope)
+
+
 @get("/own")
 async def own(request: AnyRequest) -> dict[str, Any]:
     return own_names(request)
@@ -82,3 +94,11 @@ async def talk(socket: AnyWebSocket) -> None:
     await socket.send_json(callers(socket.scope))
     async for text in socket.iter_data("text"):
         await socket.send_text(text)
+
+
+@websocket("/ws/guarded", guards=[requires("data:read_sensitive")])
+async def guarded_websocket(socket: AnyWebSocket) -> None:
+    await socket.accept()
+
+
+_GUARDED = (guarded, guarded_in_a_thread, guarded_websocket)

@@ -6,7 +6,8 @@ from frameworks.apps.common import DOOR, Arrivals, ASGIApp, Postbox, callers
 from quart import Quart, request, websocket
 from quart_trio import QuartTrio
 
-from asgi_bearer import BearerMiddleware, TokenVerifier, get_access_token
+from asgi_bearer import BearerMiddleware, TokenVerifier, get_access_token, scopes
+from asgi_bearer.integrations.quart import init_app, requires
 
 
 def build(verifier: TokenVerifier, arrivals: list[str]) -> ASGIApp:
@@ -19,6 +20,7 @@ def build_on_trio(verifier: TokenVerifier, arrivals: list[str]) -> ASGIApp:
 
 def _build(app: Any, verifier: TokenVerifier, arrivals: list[str]) -> ASGIApp:
     app.asgi_app = BearerMiddleware(Arrivals(app.asgi_app, arrivals), verifier, **DOOR)
+    init_app(app)
     _add_routes(app)
     _add_background(app, Postbox())
     asgi_app: ASGIApp = app
@@ -45,6 +47,22 @@ def _add_routes(app: Quart) -> None:
         assert token is not None
         token.require_scopes("data:read_sensitive")
         return callers(request.scope)
+
+    @app.get("/guarded")
+    @app.get("/health/guarded")
+    @requires("data:read_sensitive")
+    async def guarded() -> dict[str, Any]:
+        return callers(request.scope)
+
+    @app.get("/guarded/sync")
+    @requires(scopes("data:read_sensitive"))
+    def guarded_in_a_thread() -> dict[str, Any]:
+        return callers(request.scope)
+
+    @app.websocket("/ws/guarded")
+    @requires("data:read_sensitive")
+    async def guarded_websocket() -> None:
+        await websocket.accept()
 
     @app.websocket("/ws")
     async def talk() -> None:
