@@ -6,6 +6,7 @@ own answer: the same clock, the same reading of scopes, the same challenge.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from asgi_bearer.errors import MissingToken, current_door
@@ -98,9 +99,14 @@ def require_also(requirement: Requirement, scope: Any) -> AccessToken:
     A client asks for just the scopes that it reads in a challenge. If that named the last guard's alone, the next token
     would lack those of the first ones.
     """
-    door = nearest_door()
+    return judge_also(nearest_door(), requirement, scope)
+
+
+def judge_also(door: Door, requirement: Requirement | None, scope: Any) -> AccessToken:
+    """Do what `judge` does, and name in a denial what this request has met before at this door."""
     at, met = scope.get(_MET, (None, None))
-    asked = requirement if at is not door or met is None else met & requirement
+    known = [one for one in (met if at is door else None, requirement) if one is not None]
+    asked = functools.reduce(Requirement.__and__, known) if known else None
     token = judge(door, asked)
     scope[_MET] = (door, asked)
     return token

@@ -10,7 +10,7 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser
 from starlette.exceptions import HTTPException, WebSocketException
@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
 from asgi_bearer.errors import BearerError, current_door
-from asgi_bearer.gate import judge, nearest_door
+from asgi_bearer.gate import judge, judge_also, nearest_door
 from asgi_bearer.middleware import BearerMiddleware
 from asgi_bearer.rules.challenge import close_code
 from asgi_bearer.rules.requirements import Requirement, is_granted, scopes
@@ -107,34 +107,10 @@ def admit(connection: HTTPConnection | None, requirement: Requirement | None) ->
     Raises what Starlette answers as the door would: a `BearerError`, or what stands for one.
     """
     door = door_of(connection)
-    asked = _with_what_was_met(connection, door, requirement)
     try:
-        token = judge(door, asked)
+        return judge(door, requirement) if connection is None else judge_also(door, requirement, connection.scope)
     except BearerError as error:
         raise _answerable(error, door, connection) from None
-    if connection is not None:
-        connection.scope[_MET] = (door, asked)
-    return token
-
-
-# Where a scope holds what its caller has met so far, and at which door.
-_MET = "asgi_bearer.met"
-_Met: TypeAlias = "tuple[Door | None, Requirement | None]"
-_NOTHING: _Met = (None, None)
-
-
-def _with_what_was_met(
-    connection: HTTPConnection | None, door: Door, requirement: Requirement | None
-) -> Requirement | None:
-    """Join `requirement` to those that this request has met: routers, routes and handlers ask one after the other.
-
-    A client asks for just the scopes that it reads in a challenge. If that named the last ones alone, the next token
-    would lack the first ones.
-    """
-    at, met = _NOTHING if connection is None else cast("_Met", connection.scope.get(_MET, _NOTHING))
-    if at is not door or met is None:
-        return requirement
-    return met if requirement is None else met & requirement
 
 
 def door_of(connection: HTTPConnection | None) -> Door:
