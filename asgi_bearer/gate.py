@@ -7,10 +7,10 @@ own answer: the same clock, the same reading of scopes, the same challenge.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from asgi_bearer.errors import MissingToken, current_door
-from asgi_bearer.rules import options
 from asgi_bearer.rules.challenge import Challenger
 from asgi_bearer.rules.requirements import Circumstances, Requirement, require_requirement, scopes
 
@@ -112,19 +112,26 @@ def judge_also(door: Door, requirement: Requirement | None, scope: Any) -> Acces
     return token
 
 
-def read_requirement(name: str, asked: Sequence[object]) -> Requirement:
-    """Return what the function `name` was called with as one requirement: scopes, or the one that stands there."""
-    if len(asked) == 1 and isinstance(asked[0], Requirement):
-        return asked[0]
-    if not asked:
-        raise ValueError(f"{name} asks for nothing: write {name}('read')")
-    for one in asked:
-        if not isinstance(one, str):
-            raise TypeError(
-                f"{name} takes scopes, or one requirement: write {name}('read', 'write') or "
-                f"{name}(scopes('read') & role('admin')), with {type(one).__name__} nowhere in it"
-            )
-    return scopes(*options.scopes(name, asked))
+def read_requirement(name: str, wanted: Sequence[object]) -> Requirement:
+    """Return what the function `name` was called with as one requirement: all of it must be met.
+
+    Each of `wanted` is a scope, a sequence of scopes, or a requirement.
+    """
+    if not wanted:
+        message = f"{name} asks for nothing: write {name}('read')"
+        raise ValueError(message)
+    return functools.reduce(Requirement.__and__, [_as_requirement(name, one) for one in wanted])
+
+
+def _as_requirement(name: str, wanted: object) -> Requirement:
+    if isinstance(wanted, Requirement):
+        return wanted
+    if isinstance(wanted, str):
+        return scopes(wanted)
+    if callable(wanted) or isinstance(wanted, bytes | dict) or not isinstance(wanted, Iterable):
+        message = f"{name} takes scopes and requirements, not {type(wanted).__name__}: write {name}('read')"
+        raise TypeError(message)
+    return scopes(*wanted)
 
 
 def answer(error: BearerError) -> Answer:

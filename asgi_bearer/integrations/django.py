@@ -16,7 +16,7 @@ from asgi_bearer.errors import BearerError, current_door
 from asgi_bearer.gate import answer, read_requirement, require_also
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from asgi_bearer.rules.requirements import Requirement
 
@@ -57,10 +57,10 @@ class AccessTokenMiddleware:
         return _response(error) if isinstance(error, BearerError) else None
 
 
-def requires(*scopes_or_requirement: str | Requirement) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def requires(*wanted: str | Iterable[str] | Requirement) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return a decorator for views, async or not, that lets in who meets the requirement.
 
-    It takes scopes, all of which the caller must have, or one requirement: `requires(role("admin") | scopes("admin"))`.
+    It takes scopes, sequences of scopes, and requirements such as `role("admin") | scopes("admin")`; all must be met.
     Class-based views: `@method_decorator(requires("read"), name="dispatch")`, or `requires("read")(Items.as_view())`.
     Everybody else gets the door's status, challenge, `Cache-Control` and a JSON body: 401 where nobody came with a
     token, else what the requirement says (403, or 401 for a stronger login: RFC 6750 section 3.1, RFC 9470).
@@ -68,7 +68,7 @@ def requires(*scopes_or_requirement: str | Requirement) -> Callable[[Callable[..
     It does NOT verify tokens: without a `BearerMiddleware` it raises `RuntimeError`, a 500. What the view itself raises
     is left to `AccessTokenMiddleware`. Raises `ValueError` or `TypeError` at once for what cannot be meant.
     """
-    requirement = read_requirement("requires", scopes_or_requirement)
+    requirement = read_requirement("requires", wanted)
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
         if not callable(view) or isinstance(view, type):

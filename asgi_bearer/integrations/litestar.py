@@ -17,7 +17,7 @@ from asgi_bearer.gate import answer, read_requirement, require_also
 from asgi_bearer.rules.challenge import close_code
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from litestar.config.app import AppConfig
     from litestar.connection import ASGIConnection
@@ -31,11 +31,11 @@ _REFUSALS = "asgi_bearer.refusals"
 
 
 def requires(
-    *scopes_or_requirement: str | Requirement,
+    *wanted: str | Iterable[str] | Requirement,
 ) -> Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]:
     """Return a guard: `guards=[requires("items:read")]` on a handler, controller, router or the application.
 
-    It takes scopes, all of which the caller must have, or one requirement: `requires(role("admin") | scopes("admin"))`.
+    It takes scopes, sequences of scopes, and requirements such as `role("admin") | scopes("admin")`; all must be met.
     Where nobody came with a token it raises `MissingToken` (401), else what the requirement says (`InsufficientScope`,
     403; `InsufficientAuthentication`, 401: RFC 6750 section 3.1, RFC 9470). Litestar answers with the door's status,
     challenge and `Cache-Control`, and a body of its own. A websocket is closed with 3000 or 3003 before it is
@@ -44,7 +44,7 @@ def requires(
     It does NOT verify tokens: without a `BearerMiddleware` it raises `RuntimeError`, a 500. Raises `ValueError` or
     `TypeError` at once for what cannot be meant.
     """
-    requirement = read_requirement("requires", scopes_or_requirement)
+    requirement = read_requirement("requires", wanted)
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         try:

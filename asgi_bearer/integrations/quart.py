@@ -16,7 +16,7 @@ from asgi_bearer.gate import answer, read_requirement, require_also
 from asgi_bearer.rules.challenge import close_code
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from quart import Quart
 
@@ -26,11 +26,11 @@ P = ParamSpec("P")
 
 
 def requires(
-    *scopes_or_requirement: str | Requirement,
+    *wanted: str | Iterable[str] | Requirement,
 ) -> Callable[[Callable[P, Any]], Callable[P, Awaitable[Any]]]:
     """Return a decorator for views and websockets, async or not, that lets in who meets the requirement.
 
-    It takes scopes, all of which the caller must have, or one requirement: `requires(role("admin") | scopes("admin"))`.
+    It takes scopes, sequences of scopes, and requirements such as `role("admin") | scopes("admin")`; all must be met.
     It stands below the route, right above the function; in class-based views in `decorators`. Everybody else gets the
     door's status, challenge, `Cache-Control` and a JSON body: 401 where nobody came with a token, else what the
     requirement says (403, or 401 for a stronger login: RFC 6750 section 3.1, RFC 9470). A websocket is refused before
@@ -39,7 +39,7 @@ def requires(
     It does NOT verify tokens: without a `BearerMiddleware` it raises `RuntimeError`, a 500. What the view itself raises
     is left to `init_app`. Raises `ValueError` or `TypeError` at once for what cannot be meant.
     """
-    requirement = read_requirement("requires", scopes_or_requirement)
+    requirement = read_requirement("requires", wanted)
 
     def decorate(view: Callable[P, Any]) -> Callable[P, Awaitable[Any]]:
         if not callable(view) or isinstance(view, type):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError, BaseUser
@@ -20,12 +19,14 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
 from asgi_bearer.errors import BearerError, current_door
-from asgi_bearer.gate import judge, judge_also, nearest_door
+from asgi_bearer.gate import judge, judge_also, nearest_door, read_requirement
 from asgi_bearer.middleware import BearerMiddleware
 from asgi_bearer.rules.challenge import close_code
-from asgi_bearer.rules.requirements import Requirement, is_granted, scopes
+from asgi_bearer.rules.requirements import Requirement, is_granted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from asgi_bearer.access_token import AccessToken, TokenVerifier
     from asgi_bearer.errors import Door
     from asgi_bearer.events import Listener
@@ -51,7 +52,7 @@ def requires(*wanted: str | Iterable[str] | Requirement) -> Callable[[Callable[P
     Raises `TypeError` or `ValueError` where nothing that can be meant is asked for, and, when called, `RuntimeError`
     where neither of the two is around the application: nobody gets in then.
     """
-    requirement = _joined(wanted)
+    requirement = read_requirement("requires", wanted)
 
     def decorate(endpoint: Callable[P, R]) -> Callable[P, R]:
         if isinstance(endpoint, type) or not callable(endpoint):
@@ -73,23 +74,6 @@ def requires(*wanted: str | Iterable[str] | Requirement) -> Callable[[Callable[P
         return cast("Callable[P, R]", guarded_async)
 
     return decorate
-
-
-def _joined(wanted: Sequence[object]) -> Requirement:
-    if not wanted:
-        raise ValueError("requires asks for nothing: write @requires('data:read')")
-    return functools.reduce(Requirement.__and__, map(_requirement, wanted))
-
-
-def _requirement(wanted: object) -> Requirement:
-    if isinstance(wanted, Requirement):
-        return wanted
-    if isinstance(wanted, str):
-        return scopes(wanted)
-    if callable(wanted) or isinstance(wanted, bytes | dict) or not isinstance(wanted, Iterable):
-        message = f"requires takes scopes and requirements, not {type(wanted).__name__}: write @requires('data:read')"
-        raise TypeError(message)
-    return scopes(*cast("Iterable[str]", wanted))
 
 
 def _is_async(endpoint: Callable[..., Any]) -> bool:

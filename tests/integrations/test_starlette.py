@@ -319,7 +319,7 @@ class TestRequires:
     @pytest.mark.parametrize(
         ("wanted", "error", "sentence"),
         [
-            ((), ValueError, r"requires asks for nothing: write @requires\('data:read'\)"),
+            ((), ValueError, r"requires asks for nothing: write requires\('read'\)"),
             (([],), ValueError, "scopes asks for nothing"),
             (("read write",), ValueError, "'read write' is not a scope"),
             (("read", 403), TypeError, "requires takes scopes and requirements, not int"),
@@ -327,7 +327,7 @@ class TestRequires:
             ((b"read",), TypeError, "not bytes"),
             (({"read": 1},), TypeError, "not dict"),
             (([scopes("read")],), TypeError, "each scope of scopes is a str, not _Scopes"),
-            ((let_in,), TypeError, r"not function: write @requires\('data:read'\)"),
+            ((let_in,), TypeError, r"not function: write requires\('read'\)"),
         ],
     )
     def test_what_cannot_be_meant_is_refused_when_it_is_written(
