@@ -109,6 +109,8 @@ class TestServers(Behaviour):
     def test_without_the_denial_response_a_websocket_that_a_guard_refuses_is_not_accepted_either(
         self, client: Client, place: Place, tokens: Mapping[str, str]
     ) -> None:
+        if place == Place("granian", "quart"):
+            pytest.skip("Granian 2.8 ends where an application waits for messages after closing, as Quart 0.23 does")
         reply = client.knock(f"/no-denial/{place.app}/ws/guarded", [("authorization", f"Bearer {tokens['good']}")])
 
         assert reply.status == 403
