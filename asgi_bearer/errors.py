@@ -63,6 +63,10 @@ class Gate(Protocol):
         """Raise what the client is to see, unless `token` meets `requirement`."""
         ...
 
+    def needed(self, token: AccessToken, requirement: Any) -> tuple[str, ...]:
+        """Return the scopes that a challenge names for `requirement`."""
+        ...
+
 
 class Door(NamedTuple):
     """What the door leaves in the context for the length of one call of the app."""
@@ -90,13 +94,19 @@ class BearerError(HTTPException):
         # Not HTTPException.__init__: it would store headers, and ours depend on the door that is asked.
         Exception.__init__(self, *args)
         self.detail: str = self.description
+        self._gate: Gate | None = None
+
+    def keep(self, gate: Gate) -> None:
+        """Remember the door that this passed on its way out, unless it passed one before."""
+        self._gate = self._gate or gate
 
     @property
     def headers(self) -> Mapping[str, str]:  # type: ignore[override]  # read from the door, so never set
         """The response headers this error asks for: the challenge of the current door, and `Cache-Control`."""
         door = current_door.get()
-        if door is not None:
-            return door.gate.headers(self)
+        gate = self._gate or (None if door is None else door.gate)
+        if gate is not None:
+            return gate.headers(self)
         # RFC 9110 section 15.5.2: a 401 carries a challenge, and outside of a door only the scheme is known.
         challenge = {"www-authenticate": 'Bearer realm="api"'} if self.status_code == HTTPStatus.UNAUTHORIZED else {}
         return {**challenge, "cache-control": "no-store"}

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from asgi_bearer.errors import MissingToken, current_door
+from asgi_bearer.errors import InsufficientScope, MissingToken, current_door
 from asgi_bearer.rules.challenge import Challenger
 from asgi_bearer.rules.requirements import Circumstances, Requirement, require_requirement, scopes
 
@@ -58,6 +58,10 @@ class Gate:
         if denial is not None:
             raise denial
 
+    def needed(self, token: AccessToken, requirement: Requirement) -> tuple[str, ...]:
+        """Return the scopes that a challenge names for `requirement`."""
+        return requirement.needed(token, Circumstances(self._clock(), self._covers))
+
 
 def require(requirement: Requirement) -> AccessToken:
     """Return the token of the request that is being handled, if it meets `requirement`: `require(scopes("admin"))`.
@@ -91,6 +95,7 @@ def judge(door: Door, requirement: Requirement | None) -> AccessToken:
 
 # Where a scope holds what its caller has met so far, and at which door.
 _MET = "asgi_bearer.met"
+_MOST_MET = 64
 
 
 def require_also(requirement: Requirement, scope: Any) -> AccessToken:
@@ -104,12 +109,21 @@ def require_also(requirement: Requirement, scope: Any) -> AccessToken:
 
 def judge_also(door: Door, requirement: Requirement | None, scope: Any) -> AccessToken:
     """Do what `judge` does, and name in a denial what this request has met before at this door."""
-    at, met = scope.get(_MET, (None, None))
-    known = [one for one in (met if at is door else None, requirement) if one is not None]
-    asked = functools.reduce(Requirement.__and__, known) if known else None
-    token = judge(door, asked)
-    scope[_MET] = (door, asked)
+    at, met = scope.get(_MET, (None, ()))
+    known: tuple[Requirement, ...] = met if at is door else ()
+    try:
+        token = judge(door, requirement)
+    except InsufficientScope as error:
+        raise _with_all(error, door, known) from None
+    if requirement is not None and not any(one is requirement for one in known):
+        scope[_MET] = (door, (*known, requirement)[-_MOST_MET:])
     return token
+
+
+def _with_all(error: InsufficientScope, door: Door, known: Iterable[Requirement]) -> InsufficientScope:
+    token = door.access_token
+    needed = [name for one in known if token is not None for name in door.gate.needed(token, one)]
+    return InsufficientScope(tuple(dict.fromkeys([*needed, *error.required])))
 
 
 def read_requirement(name: str, wanted: Sequence[object]) -> Requirement:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # So that a clock that is set, or a machine that slept, is noticed.
 _LONGEST_SLEEP = 3600.0
+_LAST_WORD = 1.0
 _UNAUTHORIZED = 3000
 
 
@@ -137,7 +138,8 @@ class _Stream:
         """Tell the client, where it was us who ended it."""
         if not self.is_too_old or self._is_over:
             return
-        with suppress(OSError):  # the client has gone
+        # The client may have gone, or may not read any more.
+        with suppress(OSError), anyio.move_on_after(_LAST_WORD):
             if self._kind == "websocket":
                 await self._send({"type": "websocket.close", "code": _UNAUTHORIZED, "reason": "the token has ended"})
             elif self._is_of_events:

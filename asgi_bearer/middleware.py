@@ -32,8 +32,8 @@ from asgi_bearer.gate import Gate
 from asgi_bearer.lifetime import Term, ended_in_time
 from asgi_bearer.rules import options
 from asgi_bearer.rules.challenge import Answer, Body, Challenger, close_code, require_body
-from asgi_bearer.rules.cors import find_cors
 from asgi_bearer.rules.credentials import read_credentials, read_subprotocol
+from asgi_bearer.rules.inside import find_cors, inner_roots
 from asgi_bearer.rules.paths import PathRules, Ruling, possible_paths, whole_path
 from asgi_bearer.rules.requirements import is_granted, scopes
 from asgi_bearer.subprotocol import without_token
@@ -98,6 +98,9 @@ class BearerMiddleware:
     - `expose_reason`: puts the reason of a refusal into error_description. For development: it helps attackers, too.
     - `on_event`: called with a value of `asgi_bearer.events`; what it raises is logged and changes nothing. The
       verifier hears of it by `observe(on_event)`, where it has that, and so tells of its keys.
+    - `preflights`: "pass" lets requests that look like a browser's CORS preflight through to the application, without a
+      caller. "refuse" holds them to what every other is held to: where CORS is handled around the door, or not at all,
+      and a view answers every method alike.
     - `prefetch`: what becomes of the application's start when the verifier cannot fetch its keys: "warn" says so in the
       log, and the application starts; "require" lets it fail, before the application hears of it; "off" fetches nothing
       then. It needs a server that speaks ASGI's lifespan; without one, the first token fetches the keys.
@@ -132,6 +135,7 @@ class BearerMiddleware:
         close_at_expiry: bool = False,
         recheck_every: float | None = None,
         websocket_subprotocol: str | None = None,
+        preflights: Literal["pass", "refuse"] = "pass",
         prefetch: Literal["warn", "require", "off"] = "warn",
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -141,9 +145,7 @@ class BearerMiddleware:
         self._optional = options.flag("optional", optional)
         self._paths = PathRules(public, rules)
         self._has_paths = bool(self._paths)
-        # FastAPI(root_path=) is put into the scope behind this door, and routes with or without it.
-        inner_root = getattr(app, "root_path", None)
-        self._inner_root = inner_root.rstrip("/") if isinstance(inner_root, str) else ""
+        self._inner_roots: tuple[str, ...] | None = None
         self._checks = door_options.checks(checks)
         self._confirmed = frozenset(
             name
@@ -179,6 +181,7 @@ class BearerMiddleware:
         self._subprotocol = door_options.subprotocol(websocket_subprotocol)
         self._wraps_app = bool(close_at_expiry or recheck_every or websocket_subprotocol)
         self._has_steps = bool(self._checks or self._required_scopes or on_event is not None)
+        self._preflights = options.choice("preflights", preflights, ("pass", "refuse")) == "pass"
         self._prefetch = options.choice("prefetch", prefetch, ("warn", "require", "off"))
 
     @classmethod
@@ -227,6 +230,10 @@ class BearerMiddleware:
         reset = current_door.set(_new_tuple(Door, (token, gate)))
         try:
             await app(scope, receive, send)
+        except BearerError as error:
+            # Who answers it may stand around this door, and is to answer in its words.
+            error.keep(gate)
+            raise
         finally:
             current_door.reset(reset)
 
@@ -283,9 +290,12 @@ class BearerMiddleware:
         return failure
 
     def _ruling(self, scope: Scope) -> Ruling:
-        if scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope):
+        if self._preflights and scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope):
             return _OPEN
-        return self._paths.find(scope, self._inner_root)
+        if self._inner_roots is None:
+            # Not at construction: what is mounted may come later.
+            self._inner_roots = tuple(inner_roots(self.app))
+        return self._paths.find(scope, self._inner_roots)
 
     def _asks_for_metadata(self, scope: Scope) -> ProtectedResource | None:
         if scope["type"] != "http":

@@ -25,7 +25,6 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
 from asgi_bearer.access_token import AccessToken
-from asgi_bearer.errors import current_door
 from asgi_bearer.integrations.starlette import admit, door_of
 from asgi_bearer.rules import options, requirements
 from asgi_bearer.rules.requirements import Requirement
@@ -59,6 +58,16 @@ class _Optional(_Documented):
         if door_of(connection).access_token is None:
             return None
         return admit(connection, _needed(security_scopes))
+
+
+class _OfObjectsAlone:
+    """The signature of a class whose objects are dependencies, and which is none itself."""
+
+    def __get__(self, instance: object, owner: type[object] | None = None) -> object:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        # Security(BearerAuth): FastAPI would make one for each request, and hand it over as the caller.
+        raise TypeError("BearerAuth is made once, ahead of requests: write auth = BearerAuth(), and Security(auth)")
 
 
 class BearerAuth(SecurityBase):
@@ -98,6 +107,8 @@ class BearerAuth(SecurityBase):
     Raises `ValueError` or `TypeError` for options that cannot be meant.
     """
 
+    __signature__: object = _OfObjectsAlone()
+
     def __init__(
         self,
         *,
@@ -110,9 +121,6 @@ class BearerAuth(SecurityBase):
         description: str | None = None,
         allow_insecure_http: bool = False,
     ) -> None:
-        if current_door.get() is not None:
-            # Security(BearerAuth): FastAPI makes one for the request, and it would stand there as the caller.
-            raise TypeError("BearerAuth is made once, ahead of requests: write auth = BearerAuth(), and Security(auth)")
         insecure = options.flag("allow_insecure_http", allow_insecure_http)
         about = None if description is None else options.text("description", description)
         has_flow = authorization_url is not None or token_url is not None

@@ -61,6 +61,7 @@ class DoorOptions(TypedDict, total=False):
     close_at_expiry: bool
     recheck_every: float | None
     websocket_subprotocol: str | None
+    preflights: Literal["pass", "refuse"]
     prefetch: Literal["warn", "require", "off"]
     clock: Callable[[], float]
 
@@ -96,9 +97,12 @@ def protect(
     Tools find the caller by `get_access_token()`; those of FastMCP and of the SDK work, too, since `scope["user"]` is
     the SDK's `AuthenticatedUser` where the SDK is installed. The lifespan of `app` runs in the application's.
 
-    It does NOT answer CORS preflights: put a CORS middleware around what it returns. It does NOT bind the sessions of
-    the older HTTP+SSE transport, whose ids stand in the query: the SDK does that. It does NOT pass the token on, and no
-    tool should: it was issued for this server. Raises `ValueError` or `TypeError` for arguments that cannot be meant.
+    It does NOT keep apart what an event store of the SDK holds: one must look events up within their session, as
+    FastMCP's does, or `Last-Event-ID` reads what others were sent. It remembers the 100,000 sessions used last, whoever
+    began them. It does NOT answer CORS preflights: put a CORS middleware around what it returns. It does NOT bind the
+    sessions of the older HTTP+SSE transport, whose ids stand in the query: the SDK does that. It does NOT pass the
+    token on, and no tool should: it was issued for this server. Raises `ValueError` or `TypeError` for arguments that
+    cannot be meant.
     """
     if "optional" in options:
         raise TypeError("protect takes no optional: an MCP server authorises every request")
@@ -281,7 +285,7 @@ class _Sessions:
 def _principal(token: AccessToken | None) -> _Principal:
     if token is None:
         return None
-    if token.subject is None and not token.client_id:
+    if not token.subject and not token.client_id:
         # Nothing tells two callers of this issuer apart, other than the token.
         return (*token.principal_key, fingerprint(token.token))
     return token.principal_key

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -20,6 +20,7 @@ _PATTERN = re.compile(r"(?:(?P<method>[A-Z]+) )?(?P<path>/[^?#%{}\\\x00-\x20\x7f
 _PLAIN = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[^/?#%;\\\x00-\x1f\x7f]+)*/?")
 # What no spelling could change, but for the slash at its end
 _ORDINARY = re.compile(r"(?:/[a-z0-9_~-]+(?:\.[a-z0-9_~-]+)*)*/?")
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://[^/?#]*)?")
 _MOST_ENCODINGS = 3
 # An odd path that is longer is taken for every path that a rule protects.
 _LONGEST_ODD = 1024
@@ -57,16 +58,16 @@ class PathRules:
         """Tell whether anything is said of any path."""
         return not self._is_empty
 
-    def find(self, scope: Mapping[str, Any], inner_root: str = "") -> Ruling:
+    def find(self, scope: Mapping[str, Any], inner_roots: Collection[str] = ()) -> Ruling:
         """Return what holds for this request beside what holds for every other.
 
-        `inner_root` is a `root_path` that the application takes off by itself: rules hold below it, too.
+        `inner_roots` are those that applications take off by themselves: rules hold below them, too.
         """
         methods, paths = _methods(scope), possible_paths(scope)
         ruling = self._find(paths[0], methods, scope)
-        if len(paths) == 1 and not inner_root:
+        if len(paths) == 1 and not inner_roots:
             return ruling
-        below = [path[len(inner_root) :] for path in paths if inner_root and path.startswith(f"{inner_root}/")]
+        below = [path[len(root) :] for root in inner_roots for path in paths if path.startswith(f"{root}/")]
         more = [self._find(path, methods, scope) for path in (*paths[1:], *below)]
         requirements = _distinct(one for other in (ruling, *more) for one in other.requirements)
         if not more or (len(paths) == 1 and not requirements):
@@ -184,16 +185,27 @@ def _methods(scope: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def possible_paths(scope: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the path that the application routes: what is left of `path` when `root_path` is taken off.
+    """Return the path that the application routes, or all that it may be, the likeliest first."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path") or ""
+    found = [path]
+    if root and root in path:
+        # Litestar takes off what stands before the root, too, wherever it stands.
+        found = [*_below_root(path, root, scope.get("raw_path")), "/" + path.split(root, 1)[1].lstrip("/")]
+    if not path.startswith("/"):
+        # RFC 9112 section 3.2.2: a target in absolute form, which some servers hand on, and Quart takes apart.
+        found.append("/" + re.split(r"[?#]", _ORIGIN.sub("", path, count=1), maxsplit=1)[0].lstrip("/"))
+    return tuple(dict.fromkeys(found))
+
+
+def _below_root(path: str, root: str, raw: bytes | None) -> tuple[str, ...]:
+    """Return what is left of `path` when `root_path` is taken off.
 
     ASGI, HTTP connection scope. Frameworks differ in whether a mount's part is still in `path`, so a path that begins
     with the root is measured by `raw_path`, which is the whole one everywhere. Both where that does not tell.
     """
-    path: str = scope["path"]
-    root: str = scope.get("root_path") or ""
-    if not root or not (path == root or path.startswith(f"{root}/")):
+    if not (path == root or path.startswith(f"{root}/")):
         return (path,)
-    raw: bytes | None = scope.get("raw_path")
     whole = None if raw is None else unquote(raw.decode("latin-1"))
     if whole == path:
         return (path[len(root) :],)
@@ -211,10 +223,10 @@ def _spellings(path: str) -> list[str]:
     """Return the paths that some application might take `path` for, whichever of the usual steps it takes.
 
     Each step is one that an application, or what stands before it, takes or leaves: decoding once more, cutting off
-    parameters, merging slashes, resolving dots.
+    a line feed or parameters, merging slashes, resolving dots.
     """
     found = [path]
-    for step in (_decoded, _without_parameters, _merged, _resolved):
+    for step in (_decoded, _without_line_feed, _without_parameters, _merged, _resolved):
         found = list(dict.fromkeys([*found, *map(step, found)]))
     return found
 
@@ -224,6 +236,11 @@ def _decoded(path: str) -> str:
         path = unquote(path)
     # For C, a text ends at its first zero.
     return path.replace("\\", "/").partition("\0")[0]
+
+
+def _without_line_feed(path: str) -> str:
+    # The "$" of a regular expression stands before it, too: Starlette routes "/admin\\n" as "/admin".
+    return path.removesuffix("\n")
 
 
 def _without_parameters(path: str) -> str:

@@ -338,6 +338,20 @@ async def test_a_client_that_has_gone_by_then_is_no_error() -> None:
     assert app.ended_by == "the door"
 
 
+async def test_a_client_that_does_not_read_gets_no_endless_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("asgi_bearer.lifetime._LAST_WORD", 0.05)
+
+    async def send(message: Any) -> None:
+        if message["type"] == "websocket.close":
+            await anyio.sleep_forever()
+
+    async def receive() -> Any:
+        return CONNECT
+
+    with anyio.fail_after(5):
+        await door(Streaming(ACCEPT))(websocket_scope(BEARER), receive, send)
+
+
 async def test_who_is_cancelled_from_outside_is_cancelled() -> None:
     app, verifier = Streaming(ACCEPT), Verifier(None)
     with anyio.move_on_after(0.01) as scope:

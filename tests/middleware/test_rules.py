@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from fakes import Clock, Echo, call, http_scope, websocket_scope
 from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Mount, Route
 
 from asgi_bearer import (
     AccessToken,
@@ -25,8 +30,11 @@ from asgi_bearer import (
     require,
     scopes,
 )
+from asgi_bearer.errors import Door
 from asgi_bearer.events import Accepted, Rejected
-from asgi_bearer.rules.challenge import Body
+from asgi_bearer.gate import Gate, judge_also
+from asgi_bearer.rules.challenge import Body, Challenger
+from asgi_bearer.rules.requirements import is_granted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,6 +128,16 @@ async def test_a_preflight_of_a_protected_path_passes() -> None:
     assert (await answer(door(rules=RULES), "reader", "/admin", method="OPTIONS"))[0] == 403
 
 
+@pytest.mark.parametrize(("caller", "status"), [("", 401), ("reader", 403), ("admin", 200)])
+async def test_a_door_may_hold_preflights_to_what_it_holds_others_to(caller: str, status: int) -> None:
+    headers = ((b"origin", b"https://page.example"), (b"access-control-request-method", b"POST"), *bearing(caller))
+    scope = http_scope(*headers, method="OPTIONS", path="/admin")
+
+    sent = await call(door(rules=RULES, preflights="refuse"), scope)
+
+    assert sent[0]["status"] == status
+
+
 async def test_a_rule_holds_for_websockets() -> None:
     scope = websocket_scope(*bearing("reader"), path="/admin/live")
 
@@ -128,8 +146,21 @@ async def test_a_rule_holds_for_websockets() -> None:
     assert sent == [{"type": "websocket.close", "code": 3003}]
 
 
+def alone(app: Any) -> Any:
+    return app
+
+
+def wrapped(app: Any) -> Any:
+    return GZipMiddleware(app)
+
+
+def mounted(app: Any) -> Any:
+    return Starlette(routes=[Mount("/", app)])
+
+
 @pytest.mark.parametrize(("path", "status"), [("/admin/x", 403), ("/api/admin/x", 403), ("/api/x", 200)])
-async def test_fastapis_root_path_is_no_way_around_a_rule(path: str, status: int) -> None:
+@pytest.mark.parametrize("where", [alone, wrapped, mounted])
+async def test_fastapis_root_path_is_no_way_around_a_rule(where: Any, path: str, status: int) -> None:
     app = FastAPI()
     app.root_path = "/api"  # as FastAPI(root_path=), which it advises against
 
@@ -137,7 +168,7 @@ async def test_fastapis_root_path_is_no_way_around_a_rule(path: str, status: int
     async def anything(rest: str) -> str:
         return rest
 
-    assert (await answer(door(app, rules=RULES), "reader", path, query_string=b""))[0] == status
+    assert (await answer(door(where(app), rules=RULES), "reader", path, query_string=b""))[0] == status
 
 
 async def test_the_events_tell_what_became_of_it() -> None:
@@ -210,6 +241,53 @@ def test_where_there_is_no_door_nobody_comes_in() -> None:
 async def test_what_is_asked_for_is_a_requirement() -> None:
     with pytest.raises(TypeError, match=r"requirement is a requirement, not str: write scopes\('read'\)"):
         require(cast("Any", "read"))
+
+
+async def test_an_error_that_leaves_the_door_is_answered_in_its_words_wherever_that_happens() -> None:
+    class Endpoint(HTTPEndpoint):
+        async def get(self, request: Any) -> Any:
+            require(scopes("admin"))
+
+    verifier = StaticTokenVerifier({"token-of-reader": {"client_id": "app", "scopes": ["read"]}})
+    inner = Middleware(BearerMiddleware, verifier=verifier, realm="inner", required_scopes=["read"])
+    app = Starlette(routes=[Route("/", Endpoint, middleware=[inner])])
+
+    for outer in (app, BearerMiddleware(app, verifier, realm="outer")):
+        status, challenge = await answer(cast("Any", outer), "reader", query_string=b"")
+        assert status == 403
+        assert challenge.startswith('Bearer realm="inner", scope="read admin", error="insufficient_scope"')
+
+
+def judged(*requirements: Requirement, **caller: Any) -> Any:
+    """Ask for one after the other in one request, and return the last denial."""
+    token = AccessToken(token="t", client_id="app", **caller)
+    clock = Clock(NOW)
+    gate = Gate(Challenger(realm="api", scopes=(), expose_reason=False), clock, is_granted)
+    scope: dict[str, Any] = {}
+    at = Door(token, gate)
+    for requirement in requirements:
+        try:
+            judge_also(at, requirement, scope)
+        except BearerError as error:
+            return error
+        clock.advance(400)
+    return scope
+
+
+def test_what_was_met_is_named_and_not_judged_again() -> None:
+    denied = judged(acr(max_age=300), scopes("read"), scopes("admin"), scopes=["read"], claims={"auth_time": NOW})
+
+    assert denied.required == ("read", "admin")
+    assert type(judged(acr(max_age=300), scopes("read"), scopes=["read"], claims={"auth_time": NOW})) is dict
+
+
+def test_what_is_asked_for_again_and_again_is_remembered_once() -> None:
+    again = scopes("read")
+    many = [scopes("read") for _ in range(1000)]
+
+    for asked, most in (([again] * 2000, 1), (many, 64)):
+        (met,) = judged(*asked, scopes=["read"]).values()
+        assert len(met[1]) == most
 
 
 # Bodies of one's own
@@ -301,6 +379,7 @@ async def test_an_error_of_ones_own_has_a_body_too() -> None:
         ({"rules": ["/a"]}, "rules maps paths to requirements"),
         ({"rules": {"/a": "admin"}}, r"rules\['/a'\] is a requirement, not str: write scopes\('admin'\)"),
         ({"render": "problem"}, "render is a function, not str"),
+        ({"preflights": True}, "preflights is one of 'pass', 'refuse', not True"),
         ({"scope_satisfies": None}, "scope_satisfies is a function, not NoneType"),
     ],
 )

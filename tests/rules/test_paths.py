@@ -88,12 +88,7 @@ def test_neither_the_host_nor_the_query_nor_the_raw_path_decides() -> None:
         pytest.param("/health", None, "/health", id="a root of None"),
         pytest.param("/api/health", "/api", "/health", id="below the root"),
         pytest.param("/health", "/api", "/health", id="a server that leaves the root out"),
-        pytest.param("/api", "/api", "", id="the root itself"),
         pytest.param("/api/", "/api", "/", id="the root and a slash"),
-        pytest.param("/apihealth", "/api", "/apihealth", id="a longer name"),
-        pytest.param("/api/health", "/api/", "/api/health", id="a root with a slash behind"),
-        pytest.param("/x/api/health", "/api", "/x/api/health", id="the root in the middle"),
-        pytest.param("/api/api/health", "/api", "/api/health", id="the root twice"),
     ],
 )
 def test_what_counts_is_the_path_that_the_application_routes(raw_path: str, root_path: str | None, routed: str) -> None:
@@ -105,7 +100,9 @@ def test_what_counts_is_the_path_that_the_application_routes(raw_path: str, root
 @pytest.mark.parametrize(
     ("path", "raw_path", "routed"),
     [
-        pytest.param("/api/health", b"/api/api/health", ("/api/health",), id="a framework took the root off already"),
+        pytest.param(
+            "/api/health", b"/api/api/health", ("/api/health", "/health"), id="a framework took the root off already"
+        ),
         pytest.param("/api/hea lth", b"/api/hea%20lth", ("/hea lth",), id="an encoded path"),
         pytest.param("/api/health", None, ("/api/health", "/health"), id="a server that sends no raw_path"),
         pytest.param("/api/health", b"/other/health", ("/api/health", "/health"), id="a raw_path of something else"),
@@ -117,6 +114,28 @@ def test_a_path_that_begins_with_the_root_is_measured_by_the_raw_one(
     path: str, raw_path: bytes | None, routed: tuple[str, ...]
 ) -> None:
     assert possible_paths({"path": path, "raw_path": raw_path, "root_path": "/api"}) == routed
+
+
+@pytest.mark.parametrize(
+    ("path", "root_path", "possible"),
+    [
+        pytest.param("/api", "/api", ("", "/"), id="the root itself"),
+        pytest.param("/apihealth", "/api", ("/apihealth", "/health"), id="a longer name"),
+        pytest.param("/api/health", "/api/", ("/api/health", "/health"), id="a root with a slash behind"),
+        pytest.param("/x/api/health", "/api", ("/x/api/health", "/health"), id="the root in the middle"),
+        pytest.param("/api/api/health", "/api", ("/api/health",), id="the root twice"),
+        pytest.param("/api/health", "api", ("/api/health", "/health"), id="a root without its slash"),
+        pytest.param("/health", "/", ("/health",), id="a root that is none"),
+        pytest.param("http://x/admin", "", ("http://x/admin", "/admin"), id="absolute form"),
+        pytest.param("http://[/admin?a#b", "", ("http://[/admin?a#b", "/admin"), id="odd absolute form"),
+        pytest.param("x:/admin", "", ("x:/admin", "/admin"), id="a scheme alone"),
+        pytest.param("admin", "", ("admin", "/admin"), id="without its slash"),
+        pytest.param("*", "", ("*", "/*"), id="of OPTIONS *"),
+        pytest.param("", "", ("", "/"), id="nothing"),
+    ],
+)
+def test_all_that_some_application_may_route_is_possible(path: str, root_path: str, possible: tuple[str, ...]) -> None:
+    assert possible_paths({"path": path, "raw_path": path.encode(), "root_path": root_path}) == possible
 
 
 def test_a_path_that_cannot_be_told_is_not_public() -> None:
@@ -351,6 +370,12 @@ def test_a_rule_for_a_method_holds_in_every_case_of_it(method: str) -> None:
         ({"/users/*/keys": ADMIN}, "/users/ /keys"),
         ({"/users/*/keys": ADMIN}, "/users//keys"),
         ({"/users/*/keys": ADMIN}, "/users/%2e%2e/keys"),
+        ({"/users/*/keys": ADMIN}, "/users/1/keys\n"),
+        ({"/admin": ADMIN}, "/admin\n"),
+        ({"/admin": ADMIN}, "//Admin/\n"),
+        ({"/admin": ADMIN}, "/admin%0A"),
+        ({"/admin": ADMIN}, "http://x/admin"),
+        ({"/admin": ADMIN}, "HTTP://x//admin;a"),
         ({"/users/*/keys": ADMIN}, "/users/\x00x/keys"),
         ({"/users/me/**": ADMIN}, "/users/me/%s" % ("%2e./" * 20)),
     ],
@@ -379,6 +404,12 @@ def test_no_more_is_asked_for_on_ordinary_paths(path: str, expected: list[Requir
     assert asked({"/**": OTHER, "/users/*": READ, "/users/me": WRITE}, path) == expected
 
 
+def test_a_line_feed_behind_a_protected_path_under_a_public_one_makes_it_no_public_one() -> None:
+    rules = PathRules(["/files/**"], {"/files/secret": ADMIN})
+
+    assert rules.find(http("/files/secret\n")) == Ruling(is_public=False, requirements=(ADMIN,))
+
+
 def test_an_odd_path_that_is_long_is_taken_for_every_protected_one() -> None:
     rules = {"/admin": ADMIN, "/items/**": READ}
 
@@ -397,9 +428,9 @@ def test_a_long_path_of_accents_takes_no_longer_than_its_letters() -> None:
 def test_a_root_that_the_application_takes_off_by_itself_is_taken_off_for_rules(path: str, expected: Any) -> None:
     rules = PathRules(["/api/docs/**"], {"/admin/**": ADMIN, "/docs/b": READ})
 
-    assert list(rules.find(http(path), "/api").requirements) == expected
-    assert rules.find(http("/api/docs/a"), "/api").is_public
-    assert list(rules.find(http("/api/docs/b"), "/api").requirements) == [READ]
+    assert list(rules.find(http(path), ["/api"]).requirements) == expected
+    assert rules.find(http("/api/docs/a"), ["/api"]).is_public
+    assert list(rules.find(http("/api/docs/b"), ["/api"]).requirements) == [READ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Whether an application handles CORS behind the door, where refusals do not pass it (Fetch standard 3.2). Floor 1.
+"""What can be seen of the application behind a door: CORS in the wrong place, roots that it takes off. Floor 1.
 
 The rules: what is found is found by names, since no framework is imported; what cannot be looked at is nothing; and
 nothing that an application's attributes do gets out of here.
@@ -6,11 +6,12 @@ nothing that an application's attributes do gets out of here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 # More than anybody stacks; it ends the walk where an attribute `app` leads in a circle.
 _DEPTH = 64
+_MOST_APPLICATIONS = 10_000
 
 
 def find_cors(app: object) -> str | None:
@@ -35,6 +36,20 @@ def find_cors(app: object) -> str | None:
             )
         app = _attribute(app, "app")
     return None
+
+
+def inner_roots(app: object) -> Iterator[str]:
+    """Yield each `root_path` that `app`, or what it wraps or mounts, puts into the scope itself, as FastAPI does."""
+    waiting = [app]
+    for _ in range(_MOST_APPLICATIONS):
+        if not waiting:
+            return
+        one = waiting.pop()
+        root = _attribute(one, "root_path")
+        if isinstance(root, str) and root.rstrip("/"):
+            yield root.rstrip("/")
+        inner = _attribute(one, "app")
+        waiting += [found for found in (inner, *_listed(_attribute(one, "routes"))) if found is not None]
 
 
 def _is_cors(kind: Any) -> bool:
