@@ -294,7 +294,7 @@ class BearerMiddleware:
             return _OPEN
         if self._inner_roots is None:
             # Not at construction: what is mounted may come later.
-            self._inner_roots = tuple(inner_roots(self.app))
+            self._inner_roots = tuple(dict.fromkeys(inner_roots(self.app)))
         return self._paths.find(scope, self._inner_roots)
 
     def _asks_for_metadata(self, scope: Scope) -> ProtectedResource | None:

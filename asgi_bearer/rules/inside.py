@@ -11,7 +11,7 @@ from typing import Any
 
 # More than anybody stacks; it ends the walk where an attribute `app` leads in a circle.
 _DEPTH = 64
-_MOST_APPLICATIONS = 10_000
+_MOST_APPLICATIONS = 1000
 
 
 def find_cors(app: object) -> str | None:

@@ -128,6 +128,22 @@ async def test_a_preflight_of_a_protected_path_passes() -> None:
     assert (await answer(door(rules=RULES), "reader", "/admin", method="OPTIONS"))[0] == 403
 
 
+async def test_an_application_that_leads_in_a_circle_is_looked_at_for_a_while() -> None:
+    class Circle(Echo):
+        root_path = "/api/"
+
+        @property
+        def app(self) -> Any:
+            return self
+
+        @property
+        def routes(self) -> Any:
+            raise RuntimeError
+
+    assert (await answer(door(Circle(), rules=RULES), "reader", "/api/admin"))[0] == 403
+    assert (await answer(door(Circle(), rules=RULES), "reader", "/other"))[0] == 200
+
+
 @pytest.mark.parametrize(("caller", "status"), [("", 401), ("reader", 403), ("admin", 200)])
 async def test_a_door_may_hold_preflights_to_what_it_holds_others_to(caller: str, status: int) -> None:
     headers = ((b"origin", b"https://page.example"), (b"access-control-request-method", b"POST"), *bearing(caller))
