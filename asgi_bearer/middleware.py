@@ -30,11 +30,12 @@ from asgi_bearer.errors import (
 from asgi_bearer.events import Accepted, Event, Listeners, Rejected, Unavailable
 from asgi_bearer.gate import Gate
 from asgi_bearer.lifetime import Term, ended_in_time
+from asgi_bearer.protected_resource import WELL_KNOWN
 from asgi_bearer.rules import options
 from asgi_bearer.rules.challenge import Answer, Body, Challenger, close_code, require_body
 from asgi_bearer.rules.credentials import read_credentials, read_subprotocol
 from asgi_bearer.rules.inside import find_cors, inner_roots
-from asgi_bearer.rules.paths import PathRules, Ruling, possible_paths, whole_path
+from asgi_bearer.rules.paths import PROTECTED, PUBLIC, PathRules, Ruling, possible_paths, whole_path
 from asgi_bearer.rules.requirements import is_granted, scopes
 from asgi_bearer.subprotocol import without_token
 
@@ -57,7 +58,6 @@ _logger = logging.getLogger("asgi_bearer")
 _new_tuple = tuple.__new__
 _ANONYMOUS = Anonymous()
 _NOBODY = AnonymousUser()
-_PROTECTED, _OPEN = Ruling(is_public=False), Ruling(is_public=True)
 
 
 class Check(Protocol):
@@ -206,7 +206,7 @@ class BearerMiddleware:
         gate = self._nearest_gate(scope) if self._resources else self._gate
         token = text = None
         try:
-            ruling = self._ruling(scope) if self._has_paths or scope.get("method") == "OPTIONS" else _PROTECTED
+            ruling = self._ruling(scope) if self._has_paths or scope.get("method") == "OPTIONS" else PROTECTED
             text = self._read_token(scope, ruling)
             if text is not None:
                 token = await self._verifier.verify_token(text)
@@ -291,14 +291,14 @@ class BearerMiddleware:
 
     def _ruling(self, scope: Scope) -> Ruling:
         if self._preflights and scope["type"] == "http" and scope["method"] == "OPTIONS" and _is_preflight(scope):
-            return _OPEN
+            return PUBLIC
         if self._inner_roots is None:
             # Not at construction: what is mounted may come later.
             self._inner_roots = tuple(dict.fromkeys(inner_roots(self.app)))
         return self._paths.find(scope, self._inner_roots)
 
     def _asks_for_metadata(self, scope: Scope) -> ProtectedResource | None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or WELL_KNOWN not in scope["path"]:
             return None
         query: bytes = scope.get("query_string", b"")
         # Below a mount, too: the well-known path stands at the host's root, wherever the server puts us.

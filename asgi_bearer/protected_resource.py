@@ -15,7 +15,7 @@ from asgi_bearer.rules import options
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_WELL_KNOWN = "/.well-known/oauth-protected-resource"
+WELL_KNOWN = "/.well-known/oauth-protected-resource"
 # RFC 9728 section 2: what is written by parameters of their own, or by us
 _MEMBERS = frozenset(
     {"resource", "authorization_servers", "scopes_supported", "bearer_methods_supported", "resource_name"}
@@ -68,8 +68,8 @@ class ProtectedResource:
         # RFC 9728 section 3.1: a slash that ends the host is no path.
         path = "" if parts.path == "/" else parts.path
         query = f"?{parts.query}" if parts.query else ""
-        self.metadata_url: str = f"{parts.scheme}://{parts.netloc}{_WELL_KNOWN}{path}{query}"
-        self.metadata_path: str = _WELL_KNOWN + unquote(path)
+        self.metadata_url: str = f"{parts.scheme}://{parts.netloc}{WELL_KNOWN}{path}{query}"
+        self.metadata_path: str = WELL_KNOWN + unquote(path)
         self.path: str = unquote(path)
         self._query = parts.query.encode("ascii")
         self._body = _written(self.document)

@@ -14,7 +14,7 @@ from authlib.integrations.httpx_client import AsyncOAuth2Client, OAuthError
 
 from asgi_bearer.remote.discovery import read_document
 from asgi_bearer.remote.http import FetchError, Limits, Request, fetch
-from asgi_bearer.rules.credentials import MAX_TOKEN_BYTES, is_b64token
+from asgi_bearer.rules.credentials import MAX_TOKEN_BYTES, is_token
 from asgi_bearer.rules.strict_json import NotStrictJSONError, parse_object
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _read(answer: dict[str, Any]) -> OwnToken:
     # RFC 6749 section 5.1: both are required, and this is sent on as a header.
     if not isinstance(token, str) or not isinstance(kind, str) or kind.lower() != "bearer":
         raise FetchError("the token endpoint has no Bearer token for us")
-    if len(token) > MAX_TOKEN_BYTES or not token.isascii() or not is_b64token(token.encode("ascii")):
+    if len(token) > MAX_TOKEN_BYTES or not is_token(token):
         raise FetchError("the token endpoint's token is none that can be sent")
     known = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds <= _LONGEST
     return OwnToken(token, float(seconds) if known and seconds is not None else None)

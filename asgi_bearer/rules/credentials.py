@@ -74,9 +74,14 @@ def read_subprotocol(offered: Iterable[str], marker: str) -> str | None:
     token = names[place + 1] if place + 1 < len(names) else ""
     if len(token) > MAX_TOKEN_BYTES:
         raise InvalidToken(Reason.too_large)
-    if marker in names[place + 1 :] or not token.isascii() or not is_b64token(token.encode("ascii")):
+    if marker in names[place + 1 :] or not is_token(token):
         raise InvalidRequest
     return token
+
+
+def is_token(text: str) -> bool:
+    """Tell whether `text` can be sent as a Bearer token."""
+    return text.isascii() and is_b64token(text.encode("ascii"))
 
 
 def is_b64token(token: bytes) -> bool:

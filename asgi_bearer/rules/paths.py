@@ -33,7 +33,7 @@ class Ruling(NamedTuple):
     requirements: tuple[Requirement, ...] = ()
 
 
-_PUBLIC, _PROTECTED = Ruling(is_public=True), Ruling(is_public=False)
+PUBLIC, PROTECTED = Ruling(is_public=True), Ruling(is_public=False)
 
 
 class PathRules:
@@ -83,10 +83,10 @@ class PathRules:
         if named is not None and named.requirement is None:
             is_overruled = any(other.rank() < named.rank() for other in others)
             if named.is_for(path, scope) and not is_overruled:
-                return _PUBLIC
+                return PUBLIC
             named = None
         elif named is None and not others:
-            return _PROTECTED
+            return PROTECTED
         found = others if named is None else [named, *others]
         return Ruling(is_public=False, requirements=_distinct(pattern.requirement for pattern in found))
 

@@ -23,7 +23,7 @@ from asgi_bearer.remote.http import FetchError, require_transport
 from asgi_bearer.remote.lane import BusyError, Lane
 from asgi_bearer.rules import options
 from asgi_bearer.rules.claims import ClaimRules, Lifetime, check_claims, check_kind, read_verdict
-from asgi_bearer.rules.credentials import MAX_TOKEN_BYTES, is_b64token
+from asgi_bearer.rules.credentials import MAX_TOKEN_BYTES, is_token
 from asgi_bearer.verifiers.client_assertion import Assertion
 from asgi_bearer.verifiers.client_auth import ClientAuth, NoClientAuth, require_client_auth
 from asgi_bearer.verifiers.introspection_answer import Answers, PlainAnswers, SignedResponse
@@ -282,8 +282,7 @@ class IntrospectionTokenVerifier:
         # RFC 7662 section 4: who lets anything through is a tool for trying out tokens.
         if len(token) > MAX_TOKEN_BYTES:
             raise InvalidToken(Reason.too_large)
-        well_formed = token.isascii() and is_b64token(token.encode("ascii"))
-        if not well_formed or not (self._accept is None or self._accept(token)):
+        if not is_token(token) or not (self._accept is None or self._accept(token)):
             raise InvalidToken(Reason.malformed)
 
     async def _answer(self, key: bytes, token: str, lane: Lane) -> _Known:

@@ -18,7 +18,7 @@ from asgi_bearer.remote.flight import Flights, wait_for
 from asgi_bearer.remote.http import FetchError, require_transport
 from asgi_bearer.remote.token_endpoint import OwnToken, client_credentials
 from asgi_bearer.rules import options
-from asgi_bearer.rules.credentials import is_b64token
+from asgi_bearer.rules.credentials import is_token
 from asgi_bearer.verifiers.client_auth import Authentication, with_secret
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class BearerToken(_HeldToken):
 
     async def _get(self) -> OwnToken:
         token = await self._source()
-        if not isinstance(token, str) or not token.isascii() or not is_b64token(token.encode("ascii")):
+        if not isinstance(token, str) or not is_token(token):
             # It goes into a header.
             raise FetchError("the source of our own token returned none that can be sent")
         return OwnToken(token, None)
