@@ -1,10 +1,13 @@
-"""Every Python example of the README and of the docstrings runs as it is written."""
+"""Every Python example of the README, of the documentation and of the docstrings runs as it is written."""
 
 import logging
+import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
+from unittest import SkipTest
 
 import pytest
 from django.conf import settings
@@ -18,23 +21,31 @@ from sybil.parsers.rest import PythonCodeBlockParser as RestCodeBlockParser
 
 import asgi_bearer
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "pages").rglob("*.md"))]
 PACKAGE = Path(asgi_bearer.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-def name_of(module: Path) -> str:
-    return module.relative_to(PACKAGE).as_posix()
+def name_of(file: Path) -> str:
+    return file.relative_to(PACKAGE if file.is_relative_to(PACKAGE) else ROOT).as_posix()
 
 
 def evaluate(document: Document) -> None:
     """Run the examples from top to bottom: a later one may build on an earlier one."""
     for example in document.examples():
-        example.evaluate()
+        # What cannot run says so in the page, with its reason.
+        with suppress(SkipTest):
+            example.evaluate()
 
 
-def count(document: Iterable[object]) -> int:
-    return sum(1 for _ in document)
+@pytest.fixture
+def _environment() -> Iterator[None]:
+    """Give back the environment variables that an example sets."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture
@@ -46,17 +57,19 @@ def _django_is_new() -> Iterator[None]:
     settings._wrapped = configured  # noqa: SLF001  # as above
 
 
-@pytest.mark.usefixtures("_django_is_new")
-def test_the_examples_of_the_readme_run_as_they_are_written(monkeypatch: pytest.MonkeyPatch, watch: Watch) -> None:
-    document = Document.parse(str(README), PythonCodeBlockParser(), SkipParser())
-    module = ModuleType("readme")
+@pytest.mark.usefixtures("_django_is_new", "_environment")
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_the_examples_of_a_page_run_as_they_are_written(
+    page: Path, monkeypatch: pytest.MonkeyPatch, watch: Watch
+) -> None:
+    document = Document.parse(str(page), PythonCodeBlockParser(), SkipParser())
+    module = ModuleType("page")
     # Frameworks look up in its module what a handler's annotations mean.
     monkeypatch.setitem(sys.modules, module.__name__, module)
     document.namespace = vars(module)
     # Litestar and Django would put handlers of their own in the place of the watch.
     monkeypatch.setattr("logging.config.dictConfig", lambda _: None)
 
-    assert count(document.examples()) > 0
     evaluate(document)
     assert watch in logging.getLogger().handlers
 

@@ -1,4 +1,4 @@
-"""The example of an MCP server in the README runs as it is written, on other addresses."""
+"""The example of an MCP server in the documentation runs as it is written, on other addresses."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ from asgi_bearer.testing import Issuer
 
 pytestmark = pytest.mark.usefixtures("mcp_packages")
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "pages" / "frameworks" / "mcp.md"
 
 
 def example() -> str:
-    """Return the code of the section on MCP."""
-    section = README.read_text().partition("\n## MCP\n")[2].partition("\n## ")[0]
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    return str(code)
+    """Return the code of the server, which is the page's first."""
+    return str(re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)[0])
 
 
-def test_the_server_of_the_readme_serves_its_caller() -> None:
+def test_the_server_of_the_page_serves_its_caller() -> None:
     (issuing, issuer_url), (listener, origin) = listen(), listen()
     issuer = Issuer(issuer_url, audience=f"{origin}/mcp")
     code = example().replace("https://idp.example.com/", issuer_url).replace("https://mcp.example.com", origin)
-    module: dict[str, Any] = {"__name__": "readme"}
-    exec(compile(code, README, "exec"), module)  # noqa: S102  # our own example
+    module: dict[str, Any] = {"__name__": "page"}
+    exec(compile(code, PAGE, "exec"), module)  # noqa: S102  # our own example
 
     good = issuer.token(sub="alice", scopes=["notes:read"])
     with running(issuer, issuing), running(module["app"], listener), http_client(origin) as client:
