@@ -441,6 +441,14 @@ class TestProcess:
 
         assert (items.status_code, items.json()) == (200, ["apple", "pear"])
 
+    def test_the_printed_address_is_that_of_a_page(self) -> None:
+        with started() as (_, lines):
+            (line,) = [line for line in lines if " in a browser: " in line]
+            answer = httpx2.get(line.split()[1], headers={"accept": "text/html"}, trust_env=False)
+
+        assert answer.status_code == 200
+        assert "<h1>asgi-bearer dev</h1>" in answer.text
+
     def test_a_taken_port_is_one_sentence_on_stderr_and_exit_code_1(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])

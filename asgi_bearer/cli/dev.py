@@ -21,6 +21,7 @@ from rich.table import Table
 from asgi_bearer.cli import sample
 from asgi_bearer.cli.door import protect, verifier_of
 from asgi_bearer.cli.failure import Failure
+from asgi_bearer.cli.page.app import Page, Protected
 from asgi_bearer.cli.probes import Outcome, Probe, Probes, ask_all
 from asgi_bearer.cli.serving import address, listen, serve
 from asgi_bearer.errors import require_scope_token
@@ -77,7 +78,7 @@ def dev(
         stage = _set_up(issuer, address(at), required, target)
         verifier = verifier_of(issuer, stage.url)
         door = protect(app, verifier, scopes=required, public=sample.PUBLIC if target is None else ())
-        apps = [(issuer, issuer_at), (door, at)]
+        apps = [(Page(issuer, stage.protected()), issuer_at), (door, at)]
         if check:
             raise typer.Exit(0 if serve(apps, stage.check, verifier.aclose) else 1)
         with _refusals_shown():
@@ -142,6 +143,12 @@ class Stage(NamedTuple):
     application: str
     scopes: Sequence[str]
     probes: Sequence[Probe]
+    paths: Sequence[str] = ("/",)
+    """What there is to be asked for; the first one needs `scopes`."""
+
+    def protected(self) -> Protected:
+        """Return what the page is told of the application."""
+        return Protected(name=self.application, url=self.url, scopes=self.scopes, paths=self.paths)
 
     async def show(self) -> None:
         """Print the curl lines, and wait for the end."""
@@ -157,6 +164,7 @@ class Stage(NamedTuple):
         return [
             f"# {_WARNING}",
             f"# {self.url} is {self.application}, {self.issuer.url} the issuer. Ctrl-C ends both.",
+            f"# {self.issuer.url}/ in a browser: make tokens, call the application, see its answers explained",
             "",
             "# a new token; with -d token_format=opaque an opaque one",
             shlex.join(new_token),
@@ -180,7 +188,8 @@ def _set_up(issuer: Issuer, url: str, required: tuple[str, ...], target: str | N
     probes = Probes(issuer, url, required)
     if target is None:
         scopes = (*required, *sample.SCOPES)
-        return Stage(issuer, url, "the sample application", scopes, probes.of_sample(sample.SCOPES))
+        found = probes.of_sample(sample.SCOPES)
+        return Stage(issuer, url, "the sample application", scopes, found, sample.PATHS)
     return Stage(issuer, url, target, required, probes.of_application())
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 PUBLIC = ("/",)
 SCOPES = ("items:read",)
 """What `/items` asks for."""
+PATHS = ("/items", "/me", "/admin", "/")
+"""What there is, that with `SCOPES` first."""
 
 
 async def show_index(_: Request) -> JSONResponse:
