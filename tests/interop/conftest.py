@@ -28,6 +28,7 @@ from interop.oidc_provider import (  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +38,17 @@ def credentials(tmp_path_factory: pytest.TempPathFactory) -> Credentials:
 
 
 @pytest.fixture(scope="session")
-def start_authorization_server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, credentials: Credentials
-) -> StartServer:
+def node_modules(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder in which npm has installed what `package.json` names."""
+    _, npm = find_node()
+    return install_modules(npm, cache_folder(request.config, tmp_path_factory))
+
+
+@pytest.fixture(scope="session")
+def start_authorization_server(node_modules: Path, credentials: Credentials) -> StartServer:
     """Give what starts a server of its own, for a test that stops it."""
-    node, npm = find_node()
-    modules = install_modules(npm, cache_folder(request.config, tmp_path_factory))
-    return partial(run_oidc_provider, node, modules, credentials)
+    node, _ = find_node()
+    return partial(run_oidc_provider, node, node_modules, credentials)
 
 
 @pytest.fixture(scope="session")

@@ -2,24 +2,16 @@
 
 import contextlib
 import json
-import os
 import queue
 import secrets
-import shutil
-import signal
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from interop.chromium import browsing
 from serving import serving
-
-CHROMIUM = shutil.which("chromium")
-REQUIRED = "ASGI_BEARER_REQUIRE_INTEROP" in os.environ
-pytestmark = pytest.mark.skipif(CHROMIUM is None and not REQUIRED, reason="no chromium: apt-get install chromium")
 
 TOKEN = f"token-{secrets.token_hex(8)}"
 SECONDS = 60
@@ -51,7 +43,6 @@ main().then((told) => fetch("%(ear)s", {method: "POST", mode: "no-cors", body: J
 @pytest.fixture(scope="module")
 def told() -> Iterator[dict[str, Any]]:
     """Give what the page found out."""
-    assert CHROMIUM is not None, "chromium is not installed"
     with listening() as (ear, heard):
         environment = {"LIVED_TOKEN": TOKEN, "LIVED_PAGE": PAGE % {"token": TOKEN, "ear": ear}}
         with (
@@ -83,29 +74,6 @@ def listening() -> Iterator[tuple[str, queue.Queue[str]]]:
         finally:
             ear.shutdown()
             thread.join()
-
-
-@contextlib.contextmanager
-def browsing(url: str) -> Iterator[None]:
-    """Show `url` in a browser without a window."""
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-    options += ["--disable-background-networking", "--no-proxy-server"]
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [str(CHROMIUM), *options, f"--user-data-dir={profile}", url]
-        # A session of its own, so that all its processes end with it.
-        browser = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            yield
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(browser.pid, signal.SIGKILL)
-            browser.wait()
 
 
 def test_as6_a_page_opens_a_websocket_with_its_token_and_has_the_marker_answered(told: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ def presets(scopes: Sequence[str]) -> list[Preset]:
     found = [
         Preset(label="Good token", shows="signed, with all it takes"),
         Preset(label="Opaque token", shows="the door asks the issuer", token={"format": "opaque"}),
-        Preset(label="No token", shows="a challenge without an error", token=None),
+        Preset(label="No token", shows="a plain challenge", token=None),
         Preset(label="Two words", shows="a malformed header", token=None, authorization="Bearer two words"),
         Preset(label="Garbage", shows="a token that is none", token=None, authorization="Bearer not.a.token"),
         Preset(label="Expired", shows="it ended ten minutes ago", token={"expired": True}),

@@ -41,7 +41,7 @@ export const decode = (text, now) => {
   try {
     return signed(pieces, now)
   } catch (error) {
-    return said(`It has the three parts of a JWT, and is none: ${error.message}`)
+    return said(`It has the three parts of a JWT, and is none: ${why(error)}`)
   }
 }
 
@@ -52,9 +52,11 @@ const encrypted = ([header]) => {
     const parts = [part("Header", header, meaningOf(HEADER))]
     return said("An encrypted token (JWE): all but its header is for whoever has the key.", parts)
   } catch (error) {
-    return said(`It has the five parts of an encrypted token, and is none: ${error.message}`)
+    return said(`It has the five parts of an encrypted token, and is none: ${why(error)}`)
   }
 }
+
+const why = (error) => (error instanceof RangeError ? "it is nested too deep." : error.message)
 
 const signed = ([header, payload, signature], now) => {
   const parts = [
@@ -66,13 +68,13 @@ const signed = ([header, payload, signature], now) => {
 }
 
 const part = (title, piece, meaning) => {
-  const what = title.toLowerCase()
+  const what = title === "Claims" ? "payload" : "header"
   const text = textOf(bytesOf(piece, what), what)
   const values = read(text, what)
   const exact = read(text, what, asWritten)
   const members = Object.keys(values).map((name) => ({
     name: visible(name),
-    value: visible(write(exact[name], what)),
+    value: visible(JSON.stringify(exact[name])),
     means: meaning(name, values[name]) ?? "",
   }))
   return { title, members }
@@ -96,8 +98,8 @@ const read = (text, what, reviver) => {
   let value
   try {
     value = JSON.parse(text, reviver)
-  } catch {
-    throw new Error(`its ${what} is not JSON.`)
+  } catch (error) {
+    throw error instanceof SyntaxError ? new Error(`its ${what} is not JSON.`) : error
   }
   if (value === null || typeof value !== "object" || Array.isArray(value)) {
     throw new Error(`its ${what} is no JSON object.`)
@@ -107,14 +109,6 @@ const read = (text, what, reviver) => {
 
 // A number that JavaScript cannot hold would be shown as another one.
 const asWritten = (_, value, at) => (typeof value === "number" && at?.source && JSON.rawJSON ? JSON.rawJSON(at.source) : value)
-
-const write = (value, what) => {
-  try {
-    return JSON.stringify(value)
-  } catch {
-    throw new Error(`its ${what} is nested too deep to be shown.`)
-  }
-}
 
 const meaningOf = (known) => (name) => (Object.hasOwn(known, name) ? known[name] : undefined)
 
