@@ -220,6 +220,13 @@ class TestWhoMayAsk:
 
         assert sent[0]["status"] == 421
 
+    async def test_the_port_of_http_itself_is_left_out_as_browsers_do(self) -> None:
+        async with visitor(Issuer("http://127.0.0.1:80"), host="127.0.0.1") as client:
+            page = await client.get("/", headers=HTML)
+            token = await client.post("/page/token", json={}, headers={"origin": "http://127.0.0.1"})
+
+        assert (page.status_code, token.status_code) == (200, 200)
+
     @pytest.mark.parametrize("path", ["/page/token", "/page/call"])
     @pytest.mark.parametrize(
         ("headers", "status"),

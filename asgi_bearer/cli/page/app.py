@@ -75,7 +75,8 @@ class Page:
     def __init__(self, issuer: Issuer, protected: Protected) -> None:
         self._issuer = issuer
         self._protected = protected
-        self._host = urlsplit(issuer.url).netloc
+        # RFC 9110 section 4.2.3: browsers leave the port out where it is the scheme's own.
+        self._host = urlsplit(issuer.url).netloc.removesuffix(":80")
         folder = files(__package__).joinpath("static")
         self._files = {name: folder.joinpath(name).read_bytes() for name in _FILES}
         self._site = Router(
