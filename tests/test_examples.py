@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from unittest import SkipTest
+from unittest.mock import patch
 
 import pytest
 from django.conf import settings
@@ -42,10 +43,8 @@ def evaluate(document: Document) -> None:
 @pytest.fixture
 def _environment() -> Iterator[None]:
     """Give back the environment variables that an example sets."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+    with patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture

@@ -76,9 +76,9 @@ def dev(
     with listen(ports[0], "--port") as at, listen(ports[1], "--issuer-port") as issuer_at:
         issuer = Issuer(address(issuer_at), audience=address(at))
         stage = _set_up(issuer, address(at), required, target)
-        verifier = verifier_of(issuer, stage.url)
+        verifier = verifier_of(issuer, stage.app.url)
         door = protect(app, verifier, scopes=required, public=sample.PUBLIC if target is None else ())
-        apps = [(Page(issuer, stage.protected()), issuer_at), (door, at)]
+        apps = [(Page(issuer, stage.app), issuer_at), (door, at)]
         if check:
             raise typer.Exit(0 if serve(apps, stage.check, verifier.aclose) else 1)
         with _refusals_shown():
@@ -139,16 +139,8 @@ class Stage(NamedTuple):
     """What runs, and what can be tried on it."""
 
     issuer: Issuer
-    url: str
-    application: str
-    scopes: Sequence[str]
+    app: Protected
     probes: Sequence[Probe]
-    paths: Sequence[str] = ("/",)
-    """What there is to be asked for; the first one needs `scopes`."""
-
-    def protected(self) -> Protected:
-        """Return what the page is told of the application."""
-        return Protected(name=self.application, url=self.url, scopes=self.scopes, paths=self.paths)
 
     async def show(self) -> None:
         """Print the curl lines, and wait for the end."""
@@ -158,12 +150,12 @@ class Stage(NamedTuple):
 
     def _introduce(self) -> list[str]:
         client_id, secret = next(iter(self.issuer.clients.items()))
-        form = ["grant_type=client_credentials", f"resource={self.url}", f"scope={' '.join(self.scopes)}"]
+        form = ["grant_type=client_credentials", f"resource={self.app.url}", f"scope={' '.join(self.app.scopes)}"]
         data = [word for parameter in form for word in ("--data-urlencode", parameter)]
         new_token = ["curl", "-s", "-u", f"{client_id}:{secret}", *data, f"{self.issuer.url}/token"]
         return [
             f"# {_WARNING}",
-            f"# {self.url} is {self.application}, {self.issuer.url} the issuer. Ctrl-C ends both.",
+            f"# {self.app.url} is {self.app.name}, {self.issuer.url} the issuer. Ctrl-C ends both.",
             f"# {self.issuer.url}/ in a browser: make tokens, call the application, see its answers explained",
             "",
             "# a new token; with -d token_format=opaque an opaque one",
@@ -175,7 +167,7 @@ class Stage(NamedTuple):
         outcomes = await ask_all(self.probes)
         console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_LOG)
         console.print(f"{_WARNING}\n", soft_wrap=True)
-        console.print(_table(self.application, outcomes))
+        console.print(_table(self.app.name, outcomes))
         failed = [outcome for outcome in outcomes if not outcome.passed]
         for probe, got in failed:
             wanted, found = probe.expected.in_full(), got if isinstance(got, str) else got.in_full()
@@ -188,9 +180,9 @@ def _set_up(issuer: Issuer, url: str, required: tuple[str, ...], target: str | N
     probes = Probes(issuer, url, required)
     if target is None:
         scopes = (*required, *sample.SCOPES)
-        found = probes.of_sample(sample.SCOPES)
-        return Stage(issuer, url, "the sample application", scopes, found, sample.PATHS)
-    return Stage(issuer, url, target, required, probes.of_application())
+        app = Protected(name="the sample application", url=url, scopes=scopes, paths=sample.PATHS)
+        return Stage(issuer, app, probes.of_sample(sample.SCOPES))
+    return Stage(issuer, Protected(name=target, url=url, scopes=required), probes.of_application())
 
 
 def _describe(probe: Probe) -> list[str]:

@@ -1,4 +1,4 @@
-"""The page's server, in front of the development issuer: three files, and what they ask for. Floor 7.
+"""The page's server, in front of the development issuer: its files, and what they ask for. Floor 7.
 
 The rules: who can reach the page can have any token, so it answers under its own address alone (no DNS name that
 somebody turns to loopback), and takes orders from its own page alone (no other site's page). Tokens travel in bodies,

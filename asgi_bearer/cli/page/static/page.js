@@ -134,20 +134,15 @@ const showAnswer = (asked, answer) => {
   const error = others.find((line) => line.text.startsWith('error="'))
   const badge = make("strong", { class: "status", "data-kind": Math.floor(answer.status / 100) }, String(answer.status))
   const phrase = first.text.replace(/^HTTP \d+ ?/, "")
-  const problem = error ? [" ", make("code", {}, error.text.slice(7, -1))] : []
+  const problem = error ? [" ", make("code", {}, visible(error.text.slice(7, -1)))] : []
   const request = make("span", { class: "of" }, visible(` ${asked.method} ${asked.path}`))
-  find("summary").replaceChildren(badge, ` ${phrase}`, ...problem.map(asVisible), request)
+  find("summary").replaceChildren(badge, ` ${phrase}`, ...problem, request)
   find("lines").replaceChildren(...answer.lines.map(lineOf))
   find("body").textContent = answer.body === null ? "(not text)" : visible(answer.body) || "(empty)"
   find("size").textContent = `${answer.size} bytes`
   find("headers").textContent = visible(answer.headers.map(([name, value]) => `${name}: ${value}`).join("\n"))
   find("wire").hidden = false
   find("answer").scrollIntoView({ block: "nearest" })
-}
-
-const asVisible = (node) => {
-  if (typeof node !== "string") node.textContent = visible(node.textContent)
-  return node
 }
 
 const lineOf = ({ text, means, then, source }) => {
