@@ -21,6 +21,7 @@ from sybil.parsers.rest import DocTestParser
 from sybil.parsers.rest import PythonCodeBlockParser as RestCodeBlockParser
 
 import asgi_bearer
+from asgi_bearer.integrations.settings import PREFIX
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "pages").rglob("*.md"))]
@@ -42,8 +43,10 @@ def evaluate(document: Document) -> None:
 
 @pytest.fixture
 def _environment() -> Iterator[None]:
-    """Give back the environment variables that an example sets."""
+    """Take away what tells the tests how to run, and give it back with whatever an example has changed."""
     with patch.dict(os.environ):
+        for name in [name for name in os.environ if name.startswith(PREFIX)]:
+            del os.environ[name]
         yield
 
 
